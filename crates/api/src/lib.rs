@@ -1,0 +1,1 @@
+//! redtrove-api: the database API of OpenStack for Redis clusters.

@@ -1,0 +1,3 @@
+//! redtrove-api: the database API of OpenStack for Redis clusters.
+
+fn main() {}

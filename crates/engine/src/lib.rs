@@ -1,0 +1,1 @@
+//! Durable tasks: ports, submit, runner, sweeper, monitor and the simulated world.

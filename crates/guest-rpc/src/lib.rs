@@ -1,0 +1,1 @@
+//! The guest contract: generated code, conversions and the client.

@@ -1,0 +1,1 @@
+//! redtrove-guestagent: one on each node, wraps redis-server.

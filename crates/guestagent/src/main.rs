@@ -1,0 +1,3 @@
+//! redtrove-guestagent: one on each node, wraps redis-server.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! What every daemon shares: configuration, logs, metrics, health, shutdown.

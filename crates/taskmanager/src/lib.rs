@@ -1,0 +1,1 @@
+//! redtrove-taskmanager: runs the tasks, and the operator's verbs.

@@ -1,0 +1,3 @@
+//! redtrove-taskmanager: runs the tasks, and the operator's verbs.
+
+fn main() {}

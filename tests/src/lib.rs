@@ -1,0 +1,1 @@
+//! The whole system, one file a story.
