@@ -1,0 +1,342 @@
+//! The database.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use redtrove_core::catalogue::{Datastore, DatastoreVersion, Flavor};
+use redtrove_core::cluster::{Cluster, ClusterTask};
+use redtrove_core::ids::{DatastoreId, DatastoreVersionId};
+use redtrove_core::instance::{Heard, Instance, Lifecycle};
+use redtrove_core::topology::Engine;
+use redtrove_core::{ClusterId, Fault, InstanceId, NodeId, ProjectId, RequestId, SlotRange, TaskId, Timestamp};
+
+use crate::task::{StepOutcome, StepRecord, Task, TaskKind};
+
+/// Trouble with the database.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The task is somebody else's by now, or has ended: stop at once, write nothing more.
+    #[error("the lease on the task is lost")]
+    LeaseLost,
+    /// The database does not answer or is too busy; it may work later.
+    #[error("the database does not answer")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A statement failed in a way that trying again does not mend.
+    #[error("the database refused a statement")]
+    Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A row holds what no version of this program writes.
+    #[error("the database holds an unreadable {what}: '{value}'")]
+    Corrupt {
+        /// The column.
+        what: &'static str,
+        /// What stands there.
+        value: String,
+    },
+}
+
+/// A submission that was not taken. Nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// No such cluster, or not one of this project's.
+    #[error("no such cluster")]
+    NotFound,
+    /// The cluster is busy.
+    #[error("the cluster is busy: {0}")]
+    Busy(ClusterTask),
+    /// These resources ("instances", "volumes") would exceed their quota; sorted.
+    #[error("quota exceeded for {0:?}")]
+    Quota(Vec<&'static str>),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The task of a submission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewTask {
+    /// Its id.
+    pub id: TaskId,
+    /// What it does.
+    pub kind: TaskKind,
+    /// The request that asks for it.
+    pub request: RequestId,
+    /// The W3C trace context of that request.
+    pub traceparent: Option<String>,
+    /// How long it may take.
+    pub time_limit: Duration,
+}
+
+/// An instance of a submission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewInstance {
+    /// Its id.
+    pub id: InstanceId,
+    /// Its name.
+    pub name: String,
+    /// Its number in the cluster, from 1.
+    pub number: u32,
+    /// The id of its flavor.
+    pub flavor_id: String,
+    /// The memory of its flavor, MB.
+    pub ram_mb: u64,
+    /// The size of its volume, GB.
+    pub volume_gb: u64,
+    /// The slots it is to own.
+    pub planned_slots: Option<SlotRange>,
+}
+
+/// A cluster to be made: all its rows, written in one transaction or not at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewCluster {
+    /// Its id.
+    pub id: ClusterId,
+    /// Whose it is.
+    pub project: ProjectId,
+    /// Its name.
+    pub name: String,
+    /// What it runs.
+    pub version: DatastoreVersionId,
+    /// Its members, in member order.
+    pub instances: Vec<NewInstance>,
+    /// The task that makes it.
+    pub task: NewTask,
+    /// What the project may have in all.
+    pub limits: Limits,
+}
+
+/// What a project may have; a negative number is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Instances.
+    pub instances: i64,
+    /// The sum of its volumes, GB.
+    pub volumes_gb: i64,
+}
+
+/// What became of a request to delete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeleteSubmitted {
+    /// The task was taken; a task that was under way has ended, superseded.
+    Taken,
+    /// A delete is under way already: this one changes nothing.
+    UnderWay(TaskId),
+}
+
+/// The right to work on a task, and the fence that goes with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// The task.
+    pub task: TaskId,
+    /// Its cluster.
+    pub cluster: ClusterId,
+    /// A number that only grows for the cluster; also the generation that guests are sent.
+    pub token: u64,
+}
+
+/// A task that was claimed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimed {
+    /// The right to work on it.
+    pub lease: Lease,
+    /// The task, as it is after the claim.
+    pub task: Task,
+    /// How long ago it was asked for, by the database's clock.
+    pub age: Duration,
+    /// How long it has until its deadline; zero if that has passed.
+    pub time_left: Duration,
+}
+
+/// A step or wait that begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BegunStep {
+    /// Its place in the log, chosen by the runner: one more than the last.
+    pub seq: u64,
+    /// Its name.
+    pub name: &'static str,
+    /// The instance it is about.
+    pub subject: Option<InstanceId>,
+    /// When it began.
+    pub at: Timestamp,
+}
+
+/// A step or wait that ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndedStep {
+    /// Its place in the log.
+    pub seq: u64,
+    /// How it ended.
+    pub outcome: StepOutcome,
+    /// What went wrong.
+    pub error: Option<String>,
+    /// When it ended.
+    pub at: Timestamp,
+}
+
+/// What a step found out or did, to be kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// The instance's machine is at this address.
+    Address {
+        /// The instance.
+        instance: InstanceId,
+        /// Its address.
+        ip: String,
+    },
+    /// The instance's node passed the join fence with this id.
+    Node {
+        /// The instance.
+        instance: InstanceId,
+        /// Its node's id.
+        node: NodeId,
+    },
+    /// The instance's machine is gone: it is deleted, and its share of the quota free.
+    Gone {
+        /// The instance.
+        instance: InstanceId,
+    },
+}
+
+/// One entry of the step log with all that belongs to it, written in one transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Record {
+    /// What ended.
+    pub ended: Vec<EndedStep>,
+    /// What came of it.
+    pub changes: Vec<Change>,
+    /// What begins.
+    pub begun: Vec<BegunStep>,
+    /// How far the task is, if that is news: the name of the step or wait, and a sentence for people.
+    pub progress: Option<(&'static str, String)>,
+}
+
+/// How a task ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// As asked.
+    Succeeded,
+    /// Otherwise; the fault is kept on task and cluster.
+    Failed(Fault),
+}
+
+/// The end of a task: all its consequences, written in one transaction. The cluster's task becomes NONE.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    /// How it ended. A success clears the cluster's fault.
+    pub outcome: Outcome,
+    /// The cluster is gone with it.
+    pub cluster_deleted: bool,
+    /// Instances that go on to another state of life.
+    pub lifecycles: Vec<(InstanceId, Lifecycle)>,
+    /// Instances on which the operation failed, each with the reason.
+    pub faults: Vec<(InstanceId, String)>,
+    /// Steps and waits that end with the task.
+    pub ended: Vec<EndedStep>,
+}
+
+/// A version of a datastore to be added, with its datastore where that is new.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewVersion {
+    /// The datastore's name.
+    pub datastore: String,
+    /// The id that the datastore gets if it is new.
+    pub datastore_id: DatastoreId,
+    /// The version's name.
+    pub version: String,
+    /// The version's id.
+    pub version_id: DatastoreVersionId,
+    /// The server its nodes run.
+    pub engine: Engine,
+    /// It becomes the datastore's default.
+    pub is_default: bool,
+    /// redis.conf settings that replace the product's defaults.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// The database. Whatever compares times compares those of the database's own clock.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Takes a new cluster: quota, cluster (task BUILDING), instances and task in one transaction.
+    async fn create_cluster(&self, new: &NewCluster) -> Result<(), SubmitError>;
+
+    /// Takes a delete, from every state: the cluster's running task ends as failed ("superseded by a delete"), the
+    /// cluster becomes DELETING, its instances deleting. While a delete is under way nothing is written.
+    async fn delete_cluster(
+        &self,
+        project: &ProjectId,
+        cluster: ClusterId,
+        task: &NewTask,
+    ) -> Result<DeleteSubmitted, SubmitError>;
+
+    /// A cluster that is not deleted, with its instances that are not deleted, in member order.
+    async fn cluster(&self, id: ClusterId) -> Result<Option<(Cluster, Vec<Instance>)>, StoreError>;
+
+    /// The project's clusters that are not deleted, in the order of their ids, from the one after `after`.
+    async fn clusters(
+        &self,
+        project: &ProjectId,
+        after: Option<ClusterId>,
+        limit: u32,
+    ) -> Result<Vec<(Cluster, Vec<Instance>)>, StoreError>;
+
+    /// Tasks that may be claimed now, oldest first: not ended, due, and without a valid lease.
+    async fn claimable(&self, limit: u32) -> Result<Vec<TaskId>, StoreError>;
+
+    /// Claims a task for `length`, if it may be claimed: a new token, one more attempt.
+    async fn claim(&self, task: TaskId, owner: &str, length: Duration) -> Result<Option<Claimed>, StoreError>;
+
+    /// Makes the lease last for `length` from now.
+    async fn renew(&self, lease: &Lease, length: Duration) -> Result<(), StoreError>;
+
+    /// Gives the task back, to be claimed again after `pause`.
+    async fn release(&self, lease: &Lease, pause: Duration) -> Result<(), StoreError>;
+
+    /// Raises the token of the lease and of its cluster to more than `seen`, which a guest has seen: after the
+    /// database was restored from a backup, guests may be ahead of it.
+    async fn raise_token(&self, lease: &Lease, seen: u64) -> Result<Lease, StoreError>;
+
+    /// Writes an entry of the step log with all that belongs to it.
+    async fn record(&self, lease: &Lease, record: &Record) -> Result<(), StoreError>;
+
+    /// Ends the task with all its consequences.
+    async fn finish(&self, lease: &Lease, ending: &Ending) -> Result<(), StoreError>;
+
+    /// One task.
+    async fn task(&self, id: TaskId) -> Result<Option<Task>, StoreError>;
+
+    /// The newest tasks first, of one cluster or of all, at most `limit`.
+    async fn tasks(&self, cluster: Option<ClusterId>, limit: u32) -> Result<Vec<Task>, StoreError>;
+
+    /// The step log of a task, in order.
+    async fn steps(&self, task: TaskId) -> Result<Vec<StepRecord>, StoreError>;
+
+    /// Every datastore with its versions, by name.
+    async fn datastores(&self) -> Result<Vec<Datastore>, StoreError>;
+
+    /// Adds a version to a datastore, and the datastore if it is new. False if there is such a version already.
+    async fn add_version(&self, new: &NewVersion) -> Result<bool, StoreError>;
+
+    /// The version of a cluster that may be deleted or not.
+    async fn version(&self, id: DatastoreVersionId) -> Result<Option<DatastoreVersion>, StoreError>;
+
+    /// The flavors that were last published, by id.
+    async fn flavors(&self) -> Result<Vec<Flavor>, StoreError>;
+
+    /// Replaces the published flavors.
+    async fn put_flavors(&self, flavors: &[Flavor]) -> Result<(), StoreError>;
+
+    /// Takes or renews the right to be the one monitor for `length`; false while it is another's.
+    async fn take_monitor(&self, owner: &str, length: Duration) -> Result<bool, StoreError>;
+
+    /// Every complete instance.
+    async fn complete_instances(&self) -> Result<Vec<Instance>, StoreError>;
+
+    /// Keeps what was heard of instances.
+    async fn put_heard(&self, heard: &[(InstanceId, Heard)]) -> Result<(), StoreError>;
+
+    /// Every instance whose machine may exist: all that are not deleted.
+    async fn standing_instances(&self) -> Result<BTreeSet<InstanceId>, StoreError>;
+
+    /// The time by the database's clock.
+    async fn now(&self) -> Result<Timestamp, StoreError>;
+}
