@@ -3,8 +3,132 @@
 //! The database row is the truth and a message is a wake-up; every operation is a task that plans from what it
 //! sees. The engine knows the world only through its [`ports`].
 
+mod backoff;
+mod keeper;
+mod monitor;
+mod operation;
 pub mod ports;
+mod runner;
+#[cfg(feature = "sim")]
+pub mod sim;
+mod steps;
 pub mod submit;
+mod sweeper;
 pub mod task;
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use redtrove_core::TaskId;
+use redtrove_core::plan::create;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
 pub use ports::{Bus, Clock, Compute, Guests, Store};
+use ports::StoreError;
+
+/// The world as the engine sees it.
+#[derive(Clone)]
+pub struct World {
+    /// The database.
+    pub store: Arc<dyn Store>,
+    /// Where machines come from.
+    pub compute: Arc<dyn Compute>,
+    /// The agents on the nodes.
+    pub guests: Arc<dyn Guests>,
+    /// Time and chance.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// How an engine works.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Its name in leases; unique among all engines on one database.
+    pub owner: String,
+    /// How long a lease lasts; it is renewed at a third of this.
+    pub lease: Duration,
+    /// The most tasks that run at the same time.
+    pub max_running: usize,
+    /// The limits that a create keeps.
+    pub create: create::Limits,
+    /// The pause between two looks for tasks that nobody claimed.
+    pub sweep_every: Duration,
+    /// The pause between two looks for machines that no row wants.
+    pub orphans_every: Duration,
+    /// The pause between two rounds of the monitor (`agent_heartbeat_time`).
+    pub heartbeat: Duration,
+}
+
+/// What became of a task that was offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Offered {
+    /// It was claimed and runs here.
+    Claimed,
+    /// It is somebody else's, has ended, or is not due.
+    NotClaimable,
+}
+
+/// Runs tasks. Cheap to clone; every clone is the same engine.
+#[derive(Clone)]
+pub struct Engine {
+    world: World,
+    options: Arc<Options>,
+    runners: Arc<Semaphore>,
+    tracker: TaskTracker,
+    shutdown: CancellationToken,
+}
+
+impl Engine {
+    /// An engine in `world` that stops when `shutdown` is cancelled.
+    pub fn new(world: World, options: Options, shutdown: CancellationToken) -> Self {
+        let runners = Arc::new(Semaphore::new(options.max_running));
+        Self { world, options: Arc::new(options), runners, tracker: TaskTracker::new(), shutdown }
+    }
+
+    /// Waits for a free runner, claims the task and starts it. Returns as soon as the claim is in the database, so
+    /// that a message can be acknowledged then. Not claimable is an ordinary answer: messages come late and twice.
+    pub async fn offer(&self, task: TaskId) -> Result<Offered, StoreError> {
+        let Ok(permit) = Arc::clone(&self.runners).acquire_owned().await else {
+            return Ok(Offered::NotClaimable);
+        };
+        if self.shutdown.is_cancelled() {
+            return Ok(Offered::NotClaimable);
+        }
+        let Some(claimed) = self.world.store.claim(task, &self.options.owner, self.options.lease).await? else {
+            return Ok(Offered::NotClaimable);
+        };
+        let (world, options, shutdown) = (self.world.clone(), Arc::clone(&self.options), self.shutdown.clone());
+        self.tracker.spawn(async move {
+            runner::run(&world, &options, claimed, &shutdown).await;
+            drop(permit);
+        });
+        Ok(Offered::Claimed)
+    }
+
+    /// Claims what nobody has, until shutdown.
+    pub async fn run_sweeper(&self) {
+        sweeper::run(self).await;
+    }
+
+    /// Removes machines that no row wants, until shutdown.
+    pub async fn run_orphan_sweeper(&self) {
+        sweeper::run_orphans(&self.world, &self.options, &self.shutdown).await;
+    }
+
+    /// Watches every complete member, until shutdown; of all engines on one database, one at a time does.
+    pub async fn run_monitor(&self) {
+        monitor::run(&self.world, &self.options, &self.shutdown).await;
+    }
+
+    /// How many tasks run here.
+    pub fn running(&self) -> usize {
+        self.tracker.len()
+    }
+
+    /// Waits until every runner has stopped; after shutdown, each gives its task back first.
+    pub async fn drained(&self) {
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+}

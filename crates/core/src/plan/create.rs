@@ -28,8 +28,8 @@ use crate::topology::{NodeView, SlotMap};
 pub enum Sight {
     /// It has no machine yet.
     NoMachine,
-    /// Its agent does not answer (yet).
-    Silent,
+    /// Its agent does not answer (yet), for this reason.
+    Silent(String),
     /// Its agent has not been told what to run.
     Unprepared,
     /// Its redis-server does not answer (yet), for this reason.
@@ -96,7 +96,7 @@ fn build_step(member: &Member) -> Option<Step> {
     match member.sight {
         Sight::NoMachine => Some(Step::EnsureMachine { member: member.id }),
         Sight::Unprepared => Some(Step::Prepare { member: member.id }),
-        Sight::Silent | Sight::Starting(_) | Sight::View(_) => None,
+        Sight::Silent(_) | Sight::Starting(_) | Sight::View(_) => None,
     }
 }
 
@@ -115,7 +115,7 @@ fn wait_for_guests(members: &[Member], ready: usize, limits: Limits, elapsed: Du
             let why = match &member.sight {
                 Sight::View(_) => return None,
                 Sight::NoMachine => "it has no machine".to_owned(),
-                Sight::Silent => "its guest agent does not answer".to_owned(),
+                Sight::Silent(detail) => format!("its guest agent does not answer: {detail}"),
                 Sight::Unprepared => "it is not prepared".to_owned(),
                 Sight::Starting(detail) => format!("its redis-server does not answer: {detail}"),
             };

@@ -334,8 +334,9 @@ pub trait Store: Send + Sync + 'static {
     /// Keeps what was heard of instances.
     async fn put_heard(&self, heard: &[(InstanceId, Heard)]) -> Result<(), StoreError>;
 
-    /// Every instance whose machine may exist: all that are not deleted.
-    async fn standing_instances(&self) -> Result<BTreeSet<InstanceId>, StoreError>;
+    /// Those of the given instances whose rows say that they are deleted. Ids without a row are not among them: after
+    /// a restore from a backup, those are tenants' machines that the database has forgotten, not rubbish.
+    async fn deleted_among(&self, ids: &[InstanceId]) -> Result<BTreeSet<InstanceId>, StoreError>;
 
     /// The time by the database's clock.
     async fn now(&self) -> Result<Timestamp, StoreError>;

@@ -1,0 +1,14 @@
+//! Have a member shake hands with another.
+//!
+//! Done already: Redis meets a node that it knows once more, to no effect. The handshake ends later; the plan looks.
+
+use redtrove_core::InstanceId;
+use redtrove_core::instance::REDIS_PORT;
+
+use crate::ports::Change;
+use crate::steps::{Scene, StepError};
+
+pub(super) async fn run(scene: &Scene<'_>, member: InstanceId, with: InstanceId) -> Result<Vec<Change>, StepError> {
+    scene.world.guests.meet(&scene.guest(member)?, &scene.order, scene.ip(with)?, REDIS_PORT).await?;
+    Ok(Vec::new())
+}
