@@ -1,0 +1,112 @@
+//! An orderly end: one token that says stop, one tracker of what is still running.
+
+use std::convert::Infallible;
+use std::io;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// The daemon's wish to stop and the work that has to end first. Clones speak of the same daemon.
+#[derive(Debug, Clone, Default)]
+pub struct Shutdown {
+    token: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// How a drain ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drain {
+    /// Every task has ended.
+    Complete,
+    /// The deadline came first; this many tasks were still running.
+    Late(usize),
+}
+
+impl Shutdown {
+    /// Nothing running, no wish to stop.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Cancelled when the daemon shall stop.
+    pub fn token(&self) -> &CancellationToken {
+        &self.token
+    }
+
+    /// Where the daemon's background work is spawned: [`drain`](Self::drain) waits for it.
+    pub fn tasks(&self) -> &TaskTracker {
+        &self.tasks
+    }
+
+    /// Asks everything to stop; does not wait.
+    pub fn begin(&self) {
+        self.token.cancel();
+    }
+
+    /// Asks everything to stop and waits for it, `deadline` at most.
+    pub async fn drain(&self, deadline: Duration) -> Drain {
+        self.begin();
+        self.tasks.close();
+        match tokio::time::timeout(deadline, self.tasks.wait()).await {
+            Ok(()) => Drain::Complete,
+            Err(_) => Drain::Late(self.tasks.len()),
+        }
+    }
+}
+
+/// SIGTERM and SIGINT, caught from the moment this is made.
+pub struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    /// Catches both signals for the rest of the process's life. Needs a tokio runtime.
+    pub fn catch() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits for either signal and names it.
+    pub async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+
+    /// Begins `shutdown` at the first signal; later ones change nothing.
+    pub async fn begin_at_first(&mut self, shutdown: &Shutdown) -> Infallible {
+        loop {
+            let name = self.next().await;
+            if !shutdown.token().is_cancelled() {
+                tracing::info!(signal = name, "stopping: {name} received");
+                crate::notify::stopping();
+                shutdown.begin();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_drain_waits_for_tasks_that_heed_the_token() {
+        let shutdown = Shutdown::new();
+        let token = shutdown.token().clone();
+        shutdown.tasks().spawn(async move { token.cancelled().await });
+        assert_eq!(shutdown.drain(Duration::from_secs(10)).await, Drain::Complete);
+    }
+
+    #[tokio::test]
+    async fn a_drain_gives_up_at_its_deadline_and_counts_the_rest() {
+        let shutdown = Shutdown::new();
+        for _ in 0..3 {
+            shutdown.tasks().spawn(std::future::pending::<()>());
+        }
+        assert_eq!(shutdown.drain(Duration::from_millis(20)).await, Drain::Late(3));
+    }
+}
