@@ -1,13 +1,25 @@
 //! Requests that cannot be invalid: once one of these exists, nothing in it needs to be checked again.
+//!
+//! A door (REST today) reads its own format into a [`WantedCluster`], which is well-formed but unchecked.
+//! [`CreateCluster::check`] holds it against what is on [`Offer`] and gives either a request that can be carried out
+//! or the fault that the tenant sees.
 
-use crate::catalogue::{DatastoreLabel, Flavor};
+mod check;
+mod label;
+
+use crate::catalogue::{Datastore, DatastoreLabel, Flavor};
+
+pub use label::{InvalidLabel, Label};
+
+/// No cluster is asked for with more members at once; Redis Cluster itself advises no more nodes.
+pub const MOST_MEMBERS: usize = 1000;
 
 /// What one new member is to be made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberRequest {
     /// The size of its machine.
     pub flavor: Flavor,
-    /// The size of its volume, GB, 1 or more.
+    /// The size of its volume, GB, 1 or more. Where there are no volumes, that of the flavor's ephemeral disk.
     pub volume_gb: u64,
 }
 
@@ -34,4 +46,45 @@ impl CreateCluster {
     pub fn members(&self) -> &[MemberRequest] {
         &self.members
     }
+}
+
+/// A member as it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantedMember {
+    /// The id of its flavor.
+    pub flavor: Option<String>,
+    /// The size of its volume, GB.
+    pub volume_gb: Option<u64>,
+}
+
+/// A cluster as it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantedCluster {
+    /// Its name.
+    pub name: Label,
+    /// The name or id of its datastore.
+    pub datastore: Label,
+    /// The name or id of the datastore's version.
+    pub version: Option<Label>,
+    /// Its members.
+    pub members: Vec<WantedMember>,
+    /// Where its members are to be in relation to each other.
+    pub locality: Option<Label>,
+    /// Whether a configuration group is asked for.
+    pub configuration: bool,
+}
+
+/// What there is to choose from, and under which rules.
+#[derive(Debug, Clone, Copy)]
+pub struct Offer<'a> {
+    /// Every datastore.
+    pub datastores: &'a [Datastore],
+    /// Every flavor.
+    pub flavors: &'a [Flavor],
+    /// Whether clusters are made at all (`[redis] cluster_support`).
+    pub cluster_support: bool,
+    /// Whether members have volumes (`[redis] volume_support`).
+    pub volume_support: bool,
+    /// The largest volume, GB; negative for no limit (`[quota] max_accepted_volume_size`).
+    pub max_volume_gb: i64,
 }

@@ -250,7 +250,7 @@ mod tests {
         for (reply, error) in [
             (String::new(), InvalidNodes::Myself(0)),
             (format!("{ID} :0@0 myself,master - 0 0 1"), InvalidNodes::Fields(7)),
-            (format!("x :0@0 myself - 0 0 1 connected"), InvalidNodes::Id("x".into())),
+            ("x :0@0 myself - 0 0 1 connected".to_owned(), InvalidNodes::Id("x".into())),
             (format!("{ID} 6379 myself - 0 0 1 connected"), InvalidNodes::Address("6379".into())),
             (format!("{ID} :99999@1 myself - 0 0 1 connected"), InvalidNodes::Address(":99999@1".into())),
             (format!("{ID} :0@0 odd - 0 0 1 connected"), InvalidNodes::Flag("odd".into())),

@@ -1,0 +1,151 @@
+//! From what is wanted to what can be carried out.
+//!
+//! The order of the checks is Trove's (`trove/cluster/service.py` and `models.py`), so that a request with several
+//! mistakes gets the answer that its client knows.
+
+use crate::catalogue::{Datastore, DatastoreLabel, DatastoreVersion, Flavor};
+use crate::fault::{Fault, FaultKind};
+use crate::ids::DatastoreVersionId;
+use crate::request::{CreateCluster, Label, MOST_MEMBERS, MemberRequest, Offer, WantedCluster, WantedMember};
+
+/// The values of `locality`, as Nova's server groups name them.
+const LOCALITIES: [&str; 2] = ["affinity", "anti-affinity"];
+/// The largest size that is taken where no limit is set, GB: two exabytes, which no sum of a request overflows.
+const LARGEST_VOLUME_GB: u64 = i32::MAX as u64;
+
+impl CreateCluster {
+    /// Holds `wanted` against `offer`.
+    ///
+    /// The faults are those of Trove's contract and of the blueprint: 400 for what is malformed or inconsistent, 403
+    /// for a missing flavor or one without local storage, 404 for an unknown datastore or flavor, 413 for a volume
+    /// that is too large, 501 for what this installation does not do.
+    pub fn check(wanted: WantedCluster, offer: &Offer<'_>) -> Result<Self, Fault> {
+        check_member_count(wanted.members.len())?;
+        let datastore = choose_version(&wanted.datastore, wanted.version.as_ref(), offer)?;
+        check_locality(wanted.locality.as_ref())?;
+        if wanted.configuration {
+            return Err(Fault::bad_request("Configuration groups not supported by the datastore."));
+        }
+        let members = choose_members(&wanted.members, offer)?;
+        check_alike(&members)?;
+        Ok(Self { name: wanted.name.into(), datastore, members })
+    }
+}
+
+fn check_member_count(count: usize) -> Result<(), Fault> {
+    if (1..=MOST_MEMBERS).contains(&count) {
+        return Ok(());
+    }
+    Err(Fault::bad_request(format!(
+        "Validation error: cluster.instances: must have 1 to {MOST_MEMBERS} instances, not {count}"
+    )))
+}
+
+fn choose_version(datastore: &Label, version: Option<&Label>, offer: &Offer<'_>) -> Result<DatastoreLabel, Fault> {
+    let wanted = datastore.as_str();
+    let found = offer.datastores.iter().find(|d| d.name == wanted || d.id.to_string() == wanted);
+    let found = found.ok_or_else(|| Fault::not_found(format!("Datastore '{wanted}' cannot be found.")))?;
+    let chosen = match version {
+        Some(version) => named_version(found, version)?,
+        None => found.default_version().ok_or_else(|| {
+            Fault::bad_request(format!("Datastore '{}' has no default version: name one.", found.name))
+        })?,
+    };
+    if !chosen.active {
+        return Err(Fault::bad_request(format!("Datastore version '{}' is not active.", chosen.name)));
+    }
+    if !offer.cluster_support {
+        let message = format!("Clusters not supported for {}-{}.", found.name, chosen.name);
+        return Err(Fault::new(FaultKind::NotImplemented, message));
+    }
+    Ok(DatastoreLabel { version_id: chosen.id, datastore: found.name.clone(), version: chosen.name.clone() })
+}
+
+/// Trove looks names and ids up in different places, and only an unknown id is "not found" (404) there.
+fn named_version<'a>(datastore: &'a Datastore, wanted: &Label) -> Result<&'a DatastoreVersion, Fault> {
+    datastore.version(wanted.as_str()).ok_or_else(|| {
+        let kind = match wanted.as_str().parse::<DatastoreVersionId>() {
+            Ok(_) => FaultKind::NotFound,
+            Err(_) => FaultKind::BadRequest,
+        };
+        Fault::new(kind, format!("Datastore version '{wanted}' cannot be found."))
+    })
+}
+
+fn check_locality(wanted: Option<&Label>) -> Result<(), Fault> {
+    match wanted {
+        Some(locality) if !LOCALITIES.contains(&locality.as_str()) => Err(Fault::bad_request(format!(
+            "Invalid locality '{locality}'. Must be one of ['{}'].",
+            LOCALITIES.join("', '")
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn choose_members(wanted: &[WantedMember], offer: &Offer<'_>) -> Result<Vec<MemberRequest>, Fault> {
+    if wanted.iter().any(|member| member.flavor.is_none()) {
+        return Err(Fault::forbidden("A flavor is required for each instance in the cluster."));
+    }
+    wanted
+        .iter()
+        .map(|member| {
+            let flavor = choose_flavor(member.flavor.as_deref().unwrap_or_default(), offer)?;
+            let volume_gb = choose_volume(member.volume_gb, flavor, offer)?;
+            Ok(MemberRequest { flavor: flavor.clone(), volume_gb })
+        })
+        .collect()
+}
+
+fn choose_flavor<'a>(wanted: &str, offer: &Offer<'a>) -> Result<&'a Flavor, Fault> {
+    let found = offer.flavors.iter().find(|flavor| flavor.id == wanted);
+    found.ok_or_else(|| {
+        let shown: String = wanted.chars().take(64).collect();
+        Fault::not_found(format!("Flavor not found: '{shown}'."))
+    })
+}
+
+fn choose_volume(wanted: Option<u64>, flavor: &Flavor, offer: &Offer<'_>) -> Result<u64, Fault> {
+    match wanted {
+        Some(_) if !offer.volume_support => {
+            Err(Fault::new(FaultKind::NotImplemented, "Volume support is not enabled."))
+        }
+        None if offer.volume_support => {
+            Err(Fault::bad_request("A volume size is required for each instance in the cluster."))
+        }
+        None if flavor.ephemeral == 0 => {
+            Err(Fault::forbidden(format!("Local storage not specified in flavor ID: {}.", flavor.id)))
+        }
+        None => Ok(flavor.ephemeral),
+        Some(size) => check_size(size, offer.max_volume_gb).map(|()| size),
+    }
+}
+
+fn check_size(size: u64, most: i64) -> Result<(), Fault> {
+    if size == 0 {
+        return Err(Fault::bad_request("Validation error: the size of a volume must be at least 1 Gb."));
+    }
+    // A negative limit is none, apart from what can be counted.
+    let most = u64::try_from(most).unwrap_or(LARGEST_VOLUME_GB).min(LARGEST_VOLUME_GB);
+    if size <= most {
+        return Ok(());
+    }
+    let message = format!("Volume 'size' cannot exceed maximum of {most} Gb, {size} cannot be accepted.");
+    Err(Fault::new(FaultKind::OverLimit, message))
+}
+
+/// Slots are divided evenly, so members have to be alike.
+fn check_alike(members: &[MemberRequest]) -> Result<(), Fault> {
+    let differs = |differ: fn(&MemberRequest, &MemberRequest) -> bool| {
+        members.first().is_some_and(|first| members.iter().any(|member| differ(first, member)))
+    };
+    if differs(|a, b| a.flavor.id != b.flavor.id) {
+        return Err(Fault::bad_request("The flavor for each instance in a cluster must be the same."));
+    }
+    if differs(|a, b| a.volume_gb != b.volume_gb) {
+        return Err(Fault::bad_request("The volume size for each instance in a cluster must be the same."));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
