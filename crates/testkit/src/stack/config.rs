@@ -1,0 +1,177 @@
+//! The configuration files of a stack's daemons.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+
+use super::block::{Block, free_port};
+use super::description::{Description, Grpc};
+use super::layout::Layout;
+use super::{StackOptions, Tokens};
+use crate::files::{private_file, text};
+use crate::install::find_program;
+
+/// Trove's port.
+const API_PORT: u16 = 8779;
+/// The first port for metrics; the API has it, taskmanagers the following ones.
+const METRICS_PORT: u16 = 9779;
+
+/// Taskmanagers are `taskmanager`, `taskmanager-2`, `taskmanager-3` and so on.
+pub(super) fn taskmanager_name(n: usize) -> String {
+    if n == 1 { "taskmanager".to_owned() } else { format!("taskmanager-{n}") }
+}
+
+/// What is known of a stack before anything runs.
+pub(super) fn description(layout: &Layout, block: &Block, tokens: &Tokens) -> Result<Description> {
+    let port = free_port(block.services(), API_PORT)?;
+    let pki = layout.pki();
+    let xtask = "cargo xtask guests --dir";
+    Ok(Description {
+        api: format!("http://{}:{port}", block.services()),
+        token: tokens.member.token.clone(),
+        project_id: tokens.member.project_id.clone(),
+        amqp: None,
+        db: format!("sqlite://{}", text(&layout.database())?),
+        dir: layout.dir().to_owned(),
+        pids: BTreeMap::new(),
+        metrics: BTreeMap::new(),
+        grpc: Grpc { ca: pki.join("ca.pem"), cert: pki.join("reader.pem"), key: pki.join("reader.key") },
+        guests: format!("{xtask} {}", text(layout.dir())?),
+    })
+}
+
+/// Writes the files of all daemons and the tokens.
+pub(super) fn write(
+    layout: &Layout,
+    block: &Block,
+    options: &StackOptions,
+    tokens: &Tokens,
+    description: &mut Description,
+) -> Result<()> {
+    let mut metrics = |name: &str, at: u16| -> Result<String> {
+        let bind = format!("{}:{}", block.services(), free_port(block.services(), at)?);
+        description.metrics.insert(name.to_owned(), format!("http://{bind}/metrics"));
+        Ok(bind)
+    };
+    let api_metrics = metrics("api", METRICS_PORT)?;
+    let mut taskmanagers = Vec::new();
+    for (n, port) in (1..=options.taskmanagers.max(1)).zip(METRICS_PORT + 1..) {
+        let name = taskmanager_name(n);
+        let bind = metrics(&name, port)?;
+        taskmanagers.push((name, bind));
+    }
+    let (host, port) = description.api.rsplit_once(':').context("an API without a port")?;
+    let mut common = json!({
+        "database": {"connection": description.db},
+        "redis": {},
+        "log": {"format": "json", "filter": "info"},
+    });
+    if description.amqp.is_some() {
+        common["bus"] = json!({"url_file": text(&layout.bus_url())?});
+    }
+    let api = json!({
+        "api": {"bind_host": host.trim_start_matches("http://"), "bind_port": port.parse::<u16>()?},
+        "auth": {"strategy": "static", "static_tokens_file": text(&layout.tokens())?},
+        "quota": {"max_instances_per_tenant": -1, "max_volumes_per_tenant": -1, "max_accepted_volume_size": -1},
+        "monitoring": {"bind": api_metrics},
+    });
+    save(layout, "api", &[&common, &api, &options.api])?;
+    for (name, bind) in taskmanagers {
+        let own = taskmanager(layout, block, options, &name, &bind)?;
+        save(layout, &name, &[&common, &own, &options.taskmanager])?;
+    }
+    private_file(&layout.tokens(), &toml::to_string(&tokens_file(tokens)).context("cannot write the tokens")?)
+}
+
+fn taskmanager(layout: &Layout, block: &Block, options: &StackOptions, name: &str, metrics: &str) -> Result<Value> {
+    let pki = layout.pki();
+    let redis = find_program("redis-server").context("no redis-server here; install the package redis-server")?;
+    Ok(json!({
+        "taskmanager": {"host": name},
+        "guests": {
+            "ca": text(&pki.join("ca.pem"))?,
+            "cert": text(&pki.join("control.pem"))?,
+            "key": text(&pki.join("control.key"))?,
+        },
+        "pki": {"directory": text(&pki)?},
+        "compute": {
+            "provider": "local",
+            "local": {
+                "directory": text(&layout.instances())?,
+                "address_block": block.cidr(),
+                "guestagent": text(&options.binaries.guestagent)?,
+                "supervise": true,
+                "engines": {"redis": text(&redis)?},
+                "flavors": flavors(),
+            },
+        },
+        "monitoring": {"bind": metrics},
+    }))
+}
+
+fn flavors() -> Value {
+    let flavor = |id: &str, name: &str, ram: u32| json!({"id": id, "name": name, "ram": ram, "vcpus": 1, "disk": 5, "ephemeral": 0});
+    json!([
+        flavor("1", "redtrove.tiny", 512),
+        flavor("2", "redtrove.small", 1024),
+        flavor("3", "redtrove.medium", 2048),
+        flavor("4", "redtrove.large", 4096),
+    ])
+}
+
+fn tokens_file(tokens: &Tokens) -> Value {
+    let entry = |token: &super::Token, user: &str, role: &str| json!({"token": token.token, "project_id": token.project_id, "user_id": user, "roles": [role]});
+    json!({"tokens": [
+        entry(&tokens.member, "member", "member"),
+        entry(&tokens.other, "other", "member"),
+        entry(&tokens.admin, "admin", "admin"),
+    ]})
+}
+
+fn save(layout: &Layout, daemon: &str, layers: &[&Value]) -> Result<()> {
+    let mut all = json!({});
+    for layer in layers {
+        overlay(&mut all, layer);
+    }
+    let text = toml::to_string(&all).with_context(|| format!("cannot write the configuration of {daemon}"))?;
+    private_file(&layout.config(daemon), &text)
+}
+
+/// Lays `upper` over `lower`, table by table; a null says nothing.
+fn overlay(lower: &mut Value, upper: &Value) {
+    match (lower, upper) {
+        (_, Value::Null) => {}
+        (Value::Object(lower), Value::Object(upper)) => {
+            for (key, value) in upper {
+                overlay(lower.entry(key.clone()).or_insert(Value::Null), value);
+            }
+        }
+        (lower, upper) => *lower = upper.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::overlay;
+
+    #[test]
+    fn a_layer_changes_what_it_names_and_nothing_else() {
+        let mut config = json!({"log": {"format": "json", "filter": "info"}, "api": {"bind_port": 1}});
+        overlay(&mut config, &json!({"log": {"filter": "debug"}, "taskmanager": {"lease_seconds": 2}, "api": null}));
+        let expected = json!({
+            "log": {"format": "json", "filter": "debug"},
+            "taskmanager": {"lease_seconds": 2},
+            "api": {"bind_port": 1},
+        });
+        assert_eq!(config, expected);
+    }
+
+    #[test]
+    fn flavors_become_an_array_of_tables() {
+        let text = toml::to_string(&json!({"compute": {"local": {"flavors": super::flavors()}}})).expect("TOML");
+        assert!(text.contains("[[compute.local.flavors]]") && text.contains("ram = 512"), "{text}");
+    }
+}
