@@ -123,9 +123,9 @@ mod tests {
     fn a_shared_lock_outlives_the_first_holder() {
         let number = 252;
         let block = Block::try_take(number).expect("a free block");
-        let mut heir = std::process::Command::new("sleep");
-        let mut heir = heir.arg("600").stdin(block.share().expect("a copy")).spawn().expect("sleep starts");
-        drop(block);
+        let mut command = std::process::Command::new("sleep");
+        let mut heir = command.arg("600").stdin(block.share().expect("a copy")).spawn().expect("sleep starts");
+        drop((block, command));
         assert!(Block::try_take(number).is_none(), "the heir holds it");
         heir.kill().expect("killed");
         heir.wait().expect("gone");
