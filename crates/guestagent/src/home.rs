@@ -1,0 +1,193 @@
+//! The agent's directory: what is in it, how it is written so that a power cut leaves the old or the new, and how
+//! its unix socket is reached however deep it lies.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+/// redis-server's configuration.
+pub const REDIS_CONF: &str = "redis.conf";
+/// redis-server's users.
+pub const USERS_ACL: &str = "users.acl";
+/// redis-server's output.
+pub const REDIS_LOG: &str = "redis.log";
+/// The unix socket of redis-server.
+pub const SOCKET: &str = "redis.sock";
+/// redis-server's own directory: append-only files and nodes.conf.
+pub const DATA: &str = "data";
+
+/// A log that is longer than this is put aside when redis-server starts. Bytes.
+const LOG_LIMIT: u64 = 10 << 20;
+/// How much of the end of the log is shown. Bytes.
+const LOG_TAIL: u64 = 2048;
+
+/// The agent's directory, held open.
+#[derive(Debug)]
+pub struct Home {
+    directory: PathBuf,
+    handle: OwnedFd,
+}
+
+/// The lock on a directory, held until it is dropped or the process ends.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "the lock is this open file")] File);
+
+impl Home {
+    /// Opens `directory`, an absolute path, and makes it and its data directory if they do not exist.
+    pub fn open(directory: &Path) -> io::Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(directory.join(DATA))?;
+        Ok(Self { directory: directory.to_owned(), handle: File::open(directory)?.into() })
+    }
+
+    /// The path of a file in the directory.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// The directory itself.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// A path of the unix socket that fits the 108 bytes of a socket address however deep the directory lies.
+    pub fn socket(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", self.handle.as_raw_fd()))
+    }
+
+    /// Takes the lock; absent while another process has it.
+    pub fn lock(&self) -> io::Result<Option<Lock>> {
+        let file = OpenOptions::new().create(true).write(true).truncate(false).mode(0o600).open(self.path("lock"))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(Lock(file))),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads a file; absent if it does not exist.
+    pub fn read(&self, name: &str) -> io::Result<Option<String>> {
+        match fs::read_to_string(self.path(name)) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Replaces a file, for its owner's eyes only. When this returns, the new text is on the disk; if it fails or
+    /// the power goes, the old one is there, whole.
+    pub fn write(&self, name: &str, text: &str) -> io::Result<()> {
+        let fresh = self.path(&format!("{name}.new"));
+        let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&fresh)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(fresh, self.path(name))?;
+        rustix::fs::fsync(&self.handle)?;
+        Ok(())
+    }
+
+    /// Removes a file; one that does not exist is removed already.
+    pub fn remove(&self, name: &str) -> io::Result<()> {
+        match fs::remove_file(self.path(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(rustix::fs::fsync(&self.handle)?),
+        }
+    }
+
+    /// Opens redis-server's log for a new start. A long one is put aside as `redis.log.1` first.
+    pub fn open_log(&self) -> io::Result<File> {
+        let path = self.path(REDIS_LOG);
+        if fs::metadata(&path).is_ok_and(|log| log.len() > LOG_LIMIT) {
+            fs::rename(&path, self.path("redis.log.1"))?;
+        }
+        OpenOptions::new().create(true).append(true).mode(0o600).open(path)
+    }
+
+    /// The last lines of redis-server's log, two kilobytes at most; empty if there are none.
+    pub fn log_tail(&self) -> String {
+        let read = || -> io::Result<String> {
+            let mut file = File::open(self.path(REDIS_LOG))?;
+            let start = file.metadata()?.len().saturating_sub(LOG_TAIL);
+            file.seek(SeekFrom::Start(start))?;
+            let mut bytes = Vec::new();
+            file.take(LOG_TAIL).read_to_end(&mut bytes)?;
+            let text = String::from_utf8_lossy(&bytes);
+            // The first line is a part of one, unless the log is short.
+            let whole = if start == 0 { &*text } else { text.split_once('\n').map_or("", |(_, rest)| rest) };
+            Ok(whole.trim().to_owned())
+        };
+        read().unwrap_or_default()
+    }
+
+    /// How much space the data directory takes on its disk. Bytes.
+    pub fn data_bytes(&self) -> u64 {
+        used_bytes(&self.path(DATA))
+    }
+}
+
+/// Files that vanish meanwhile, as Redis replaces its own, count nothing.
+fn used_bytes(directory: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(directory) else { return 0 };
+    let size = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(meta) if meta.is_dir() => used_bytes(&entry.path()),
+        Ok(meta) => meta.blocks() * 512,
+        Err(_) => 0,
+    };
+    entries.flatten().map(size).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_replaced_whole_and_private() {
+        let place = tempfile::tempdir().unwrap();
+        let home = Home::open(&place.path().join("node")).unwrap();
+        assert_eq!(home.read("state").unwrap(), None);
+        home.write("state", "one").unwrap();
+        home.write("state", "two").unwrap();
+        assert_eq!(home.read("state").unwrap().as_deref(), Some("two"));
+        assert_eq!(fs::metadata(home.path("state")).unwrap().mode() & 0o777, 0o600);
+        assert!(!home.path("state.new").exists());
+        home.remove("state").unwrap();
+        home.remove("state").unwrap();
+        assert_eq!(home.read("state").unwrap(), None);
+    }
+
+    #[test]
+    fn one_directory_has_one_agent() {
+        let place = tempfile::tempdir().unwrap();
+        let home = Home::open(place.path()).unwrap();
+        let held = home.lock().unwrap();
+        assert!(held.is_some());
+        assert!(Home::open(place.path()).unwrap().lock().unwrap().is_none());
+        drop(held);
+        assert!(home.lock().unwrap().is_some());
+    }
+
+    #[test]
+    fn the_tail_of_a_long_log_begins_with_a_whole_line() {
+        let place = tempfile::tempdir().unwrap();
+        let home = Home::open(place.path()).unwrap();
+        assert_eq!(home.log_tail(), "");
+        let lines: Vec<String> = (0..1000).map(|n| format!("line {n}")).collect();
+        fs::write(home.path(REDIS_LOG), lines.join("\n")).unwrap();
+        let tail = home.log_tail();
+        assert!(tail.starts_with("line ") && tail.ends_with("line 999"), "{tail}");
+        assert!(tail.len() <= 2048);
+    }
+
+    #[test]
+    fn data_counts_in_subdirectories_too() {
+        let place = tempfile::tempdir().unwrap();
+        let home = Home::open(place.path()).unwrap();
+        let before = home.data_bytes();
+        fs::create_dir(home.path("data/deep")).unwrap();
+        fs::write(home.path("data/deep/file"), vec![1; 100_000]).unwrap();
+        assert!(home.data_bytes() >= before + 100_000);
+    }
+}

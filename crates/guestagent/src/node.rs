@@ -1,0 +1,175 @@
+//! One node: the agent's knowledge of it and of its redis-server, and everything that a call may do with it.
+
+mod changes;
+mod readings;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use redtrove_core::InstanceId;
+use redtrove_core::topology::Engine;
+use redtrove_guest_rpc::metadata::Generation;
+use redtrove_service::{Shutdown, SystemClock};
+use secrecy::SecretString;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
+
+use crate::acl::{Tenants, users_acl};
+use crate::connection::Connection;
+use crate::failure::Failure;
+use crate::generation::Fence;
+use crate::home::{DATA, Home, REDIS_CONF, REDIS_LOG, USERS_ACL};
+use crate::redis_conf::{Machine, Settings, redis_conf};
+use crate::redis_server::{RedisServer, Supervisor};
+use crate::state::NodeState;
+
+/// The file with the password of the agent's own user.
+const PASSWORD: &str = "agent.password";
+
+/// What a node is made of; from the agent's configuration.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The agent's own instance.
+    pub instance: InstanceId,
+    /// The address that redis-server binds to and announces.
+    pub ip: IpAddr,
+    /// The servers that can be run here, by name.
+    pub engines: BTreeMap<Engine, PathBuf>,
+    /// Who starts redis-server.
+    pub supervisor: Supervisor,
+}
+
+/// One node.
+#[derive(Debug)]
+pub struct Node {
+    identity: Identity,
+    home: Arc<Home>,
+    fence: Fence,
+    server: RedisServer,
+    redis: Connection,
+    state: Mutex<Option<Arc<NodeState>>>,
+    /// Held by the one call that changes the node.
+    turn: tokio::sync::Mutex<()>,
+    tasks: TaskTracker,
+}
+
+impl Node {
+    /// Reads what the directory holds and, where the node is prepared, sees to its redis-server.
+    pub fn open(identity: Identity, home: Home, shutdown: &Shutdown) -> Result<Arc<Self>, Failure> {
+        let home = Arc::new(home);
+        let state = NodeState::load(&home)?;
+        let password = ensure_password(&home)?;
+        let supervisor = identity.supervisor.clone();
+        let stop = shutdown.token().clone();
+        let node = Arc::new(Self {
+            identity,
+            fence: Fence::open(&home)?,
+            server: RedisServer::supervise(Arc::clone(&home), supervisor, shutdown.tasks(), stop),
+            redis: Connection::new(Arc::clone(&home), password),
+            state: Mutex::new(state.clone().map(Arc::new)),
+            turn: tokio::sync::Mutex::new(()),
+            tasks: shutdown.tasks().clone(),
+            home,
+        });
+        if let Some(state) = state {
+            node.write_files(&state, if state.complete { Tenants::Open } else { Tenants::Closed })?;
+            node.server.want(node.binary(state.prepared.engine)?);
+        }
+        Ok(node)
+    }
+
+    /// The agent's own instance.
+    pub fn instance(&self) -> InstanceId {
+        self.identity.instance
+    }
+
+    /// The servers that can be run here.
+    pub fn engines(&self) -> &BTreeMap<Engine, PathBuf> {
+        &self.identity.engines
+    }
+
+    /// The address that redis-server is bound to.
+    pub fn ip(&self) -> IpAddr {
+        self.identity.ip
+    }
+
+    /// The node's state; absent before it is prepared.
+    pub fn state(&self) -> Option<Arc<NodeState>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_state(&self, state: Option<NodeState>) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state.map(Arc::new);
+    }
+
+    fn prepared(&self) -> Result<Arc<NodeState>, Failure> {
+        self.state().ok_or_else(Failure::unprepared)
+    }
+
+    /// Does `work` as the only change of this node, if `generation` is not late.
+    ///
+    /// It runs to its end even when the caller hangs up in the middle.
+    pub async fn change<T, F, W>(self: &Arc<Self>, generation: Generation, work: W) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Failure>> + Send,
+        W: FnOnce(Arc<Self>) -> F + Send + 'static,
+    {
+        let node = Arc::clone(self);
+        let job = async move {
+            let _turn = node.turn.lock().await;
+            node.with_home(move |node| node.fence.admit(&node.home, generation)).await?;
+            work(Arc::clone(&node)).await
+        };
+        let done = self.tasks.spawn(job.in_current_span()).await;
+        done.unwrap_or_else(|error| Err(Failure::Internal(format!("the call did not end: {error}"))))
+    }
+
+    /// Does something with the disk without holding up other calls.
+    async fn with_home<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let node = Arc::clone(self);
+        let done = tokio::task::spawn_blocking(move || work(&node)).await;
+        done.unwrap_or_else(|error| Err(Failure::Internal(format!("the call did not end: {error}"))))
+    }
+
+    fn binary(&self, engine: Engine) -> Result<PathBuf, Failure> {
+        let missing = || Failure::Internal(format!("this agent has no {engine} any more"));
+        self.identity.engines.get(&engine).cloned().ok_or_else(missing)
+    }
+
+    /// Writes what redis-server reads when it starts.
+    fn write_files(&self, state: &NodeState, tenants: Tenants) -> Result<(), Failure> {
+        let settings = Settings::check(state.prepared.settings.clone())?;
+        let data = self.home.path(DATA);
+        let log = format!("../{REDIS_LOG}");
+        let machine = Machine {
+            data: data.to_str().ok_or_else(|| Failure::Internal("the directory's path is not UTF-8".to_owned()))?,
+            // The agent gives a server that it starts itself the log file for all its output.
+            log: (self.identity.supervisor != Supervisor::Process).then_some(&log),
+            ip: self.identity.ip,
+            ram_mb: state.prepared.ram_mb,
+        };
+        let write = |name, text: &str| self.home.write(name, text).map_err(|error| Failure::file(name, &error));
+        write(REDIS_CONF, &redis_conf(machine, &settings))?;
+        write(USERS_ACL, &users_acl(self.redis.password(), tenants))
+    }
+}
+
+/// The password of the agent's user on redis-server, made when the directory is new.
+fn ensure_password(home: &Home) -> Result<SecretString, Failure> {
+    let failed = |error| Failure::file(PASSWORD, &error);
+    if let Some(password) = home.read(PASSWORD).map_err(failed)?.filter(|text| !text.is_empty()) {
+        return Ok(password.into());
+    }
+    // Two random ids are 244 random bits.
+    let clock = SystemClock;
+    let password = format!("{}{}", clock.random_id().simple(), clock.random_id().simple());
+    home.write(PASSWORD, &password).map_err(failed)?;
+    Ok(password.into())
+}

@@ -1,0 +1,66 @@
+//! The agent as a whole: the node, its service, health and reflection, behind mutual TLS.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context;
+use redtrove_guest_rpc::DESCRIPTORS;
+use redtrove_guest_rpc::v1::guest_agent_server::GuestAgentServer;
+use redtrove_service::{Shutdown, notify};
+use tokio::net::TcpListener;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+
+use crate::config::Config;
+use crate::home::Home;
+use crate::node::{Identity, Node};
+use crate::service::Service;
+
+/// How long a connection may be silent before it is asked whether it still lives.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+/// The largest request: a thousand node ids and a hundred long settings are below it. Bytes.
+const MAX_REQUEST: usize = 256 * 1024;
+
+/// Serves until `shutdown` begins. redis-server is left as it is. Where another agent has the directory, there is
+/// nothing to do and no error.
+pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
+    let tls = config.tls.load()?;
+    let directory = &config.guestagent.directory;
+    let home = Home::open(directory).with_context(|| format!("cannot open {}", directory.display()))?;
+    let Some(_lock) = home.lock().with_context(|| format!("cannot lock {}", directory.display()))? else {
+        tracing::info!("another guest agent serves {} already", directory.display());
+        return Ok(());
+    };
+    let address = SocketAddr::new(config.guestagent.bind_ip, config.guestagent.port);
+    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    let identity = Identity {
+        instance: config.guestagent.instance_id,
+        ip: config.guestagent.bind_ip,
+        supervisor: config.redis.supervisor(),
+        engines: config.engines,
+    };
+    let instance = identity.instance;
+    let node = Node::open(identity, home, &shutdown)?;
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<GuestAgentServer<Service>>().await;
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let serving = Server::builder()
+        .tls_config(tls)
+        .context("the certificates of [tls] cannot be used")?
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .add_service(GuestAgentServer::new(Service::new(node)).max_decoding_message_size(MAX_REQUEST))
+        .add_service(health_service)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?)
+        .serve_with_incoming_shutdown(
+            TcpIncoming::from(listener).with_nodelay(Some(true)),
+            shutdown.token().clone().cancelled_owned(),
+        );
+    tracing::info!(instance.id = %instance, "the guest agent of instance {instance} listens on {address}");
+    notify::ready();
+    serving.await.context("the gRPC server ended")
+}

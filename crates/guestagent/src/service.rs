@@ -1,0 +1,172 @@
+//! The gRPC methods: who may call them, what they are given, what they answer. What they do is in [`crate::node`].
+
+use std::future::Future;
+use std::sync::Arc;
+
+use redtrove_core::instance::REDIS_PORT;
+use redtrove_guest_rpc::metadata::{self, Generation};
+use redtrove_guest_rpc::role::Role;
+use redtrove_guest_rpc::v1::guest_agent_server::GuestAgent;
+use redtrove_guest_rpc::{InvalidField, v1};
+use tonic::{Request, Response, Status};
+use tracing::{Instrument, Span};
+
+use crate::failure::Failure;
+use crate::input;
+use crate::node::Node;
+
+/// The service of one node.
+#[derive(Debug, Clone)]
+pub struct Service(Arc<Node>);
+
+impl Service {
+    /// The service of `node`.
+    pub fn new(node: Arc<Node>) -> Self {
+        Self(node)
+    }
+
+    /// Lets a caller in who has `least` as its role; the span carries the ids into every line the call logs.
+    fn enter<T>(&self, request: &Request<T>, method: &'static str, least: Role) -> Result<Span, Status> {
+        let role = Role::of_request(request);
+        if role.is_none_or(|role| role < least) {
+            tracing::warn!(rpc.method = method, "a caller without the role for {method} was refused");
+            return Err(Status::permission_denied(match least {
+                Role::Reader => "the client certificate has no role",
+                Role::Control => "the client certificate does not have the role control",
+            }));
+        }
+        let span = tracing::info_span!(
+            "call",
+            rpc.method = method,
+            instance.id = %self.0.instance(),
+            cluster.id = tracing::field::Empty,
+            request.id = tracing::field::Empty,
+            generation = tracing::field::Empty,
+        );
+        if let Some(id) = metadata::request_id(request.metadata())? {
+            span.record("request.id", id.as_str());
+        }
+        if let Some(state) = self.0.state() {
+            span.record("cluster.id", tracing::field::display(state.prepared.cluster));
+        }
+        Ok(span)
+    }
+
+    /// A method marked "reads".
+    async fn read<T, R, F, W>(&self, request: Request<T>, method: &'static str, work: W) -> Result<Response<R>, Status>
+    where
+        F: Future<Output = Result<R, Failure>>,
+        W: FnOnce(Arc<Node>) -> F,
+    {
+        let span = self.enter(&request, method, Role::Reader)?;
+        let answer = work(Arc::clone(&self.0)).instrument(span).await;
+        Ok(Response::new(answer?))
+    }
+
+    /// A method marked "changes": the request is read before the generation counts, and the work runs alone.
+    async fn change<T, C, F, W>(
+        &self,
+        request: Request<T>,
+        method: &'static str,
+        check: impl FnOnce(T) -> Result<C, InvalidField>,
+        work: W,
+    ) -> Result<(), Status>
+    where
+        C: Send + 'static,
+        F: Future<Output = Result<(), Failure>> + Send + 'static,
+        W: FnOnce(Arc<Node>, C) -> F + Send + 'static,
+    {
+        let span = self.enter(&request, method, Role::Control)?;
+        let generation: Generation = metadata::generation(request.metadata())?;
+        span.record("generation", generation.number());
+        let checked = check(request.into_inner())?;
+        let change = self.0.change(generation, move |node| work(node, checked));
+        let done = change.instrument(span.clone()).await;
+        span.in_scope(|| match &done {
+            Ok(()) => tracing::info!("{method} is done"),
+            Err(error) => tracing::warn!("{method} failed: {error}"),
+        });
+        Ok(done?)
+    }
+}
+
+#[tonic::async_trait]
+impl GuestAgent for Service {
+    async fn get_node_ip(
+        &self,
+        request: Request<v1::GetNodeIpRequest>,
+    ) -> Result<Response<v1::GetNodeIpResponse>, Status> {
+        self.read(request, "GetNodeIp", async |node: Arc<Node>| {
+            Ok(v1::GetNodeIpResponse { ip: node.ip().to_string(), port: REDIS_PORT.into() })
+        })
+        .await
+    }
+
+    async fn get_node_id_for_removal(
+        &self,
+        request: Request<v1::GetNodeIdForRemovalRequest>,
+    ) -> Result<Response<v1::GetNodeIdForRemovalResponse>, Status> {
+        self.read(request, "GetNodeIdForRemoval", async |node: Arc<Node>| {
+            let id = node.id_for_removal().await?;
+            Ok(v1::GetNodeIdForRemovalResponse { node_id: id.map(Into::into) })
+        })
+        .await
+    }
+
+    async fn remove_nodes(
+        &self,
+        request: Request<v1::RemoveNodesRequest>,
+    ) -> Result<Response<v1::RemoveNodesResponse>, Status> {
+        self.change(request, "RemoveNodes", |request| input::remove_nodes(&request), Node::forget).await?;
+        Ok(Response::new(v1::RemoveNodesResponse {}))
+    }
+
+    async fn cluster_meet(
+        &self,
+        request: Request<v1::ClusterMeetRequest>,
+    ) -> Result<Response<v1::ClusterMeetResponse>, Status> {
+        let check = |request| {
+            let (ip, port) = input::meet(&request)?;
+            let own = self.0.is_own_address(ip, port);
+            if own { Err(InvalidField::new("ip", "is this node's own address")) } else { Ok((ip, port)) }
+        };
+        self.change(request, "ClusterMeet", check, |node, (ip, port)| node.meet(ip, port)).await?;
+        Ok(Response::new(v1::ClusterMeetResponse {}))
+    }
+
+    async fn cluster_addslots(
+        &self,
+        request: Request<v1::ClusterAddslotsRequest>,
+    ) -> Result<Response<v1::ClusterAddslotsResponse>, Status> {
+        self.change(request, "ClusterAddslots", |request| input::add_slots(&request), Node::add_slots).await?;
+        Ok(Response::new(v1::ClusterAddslotsResponse {}))
+    }
+
+    async fn cluster_complete(
+        &self,
+        request: Request<v1::ClusterCompleteRequest>,
+    ) -> Result<Response<v1::ClusterCompleteResponse>, Status> {
+        self.change(request, "ClusterComplete", |_| Ok(()), |node, ()| node.complete()).await?;
+        Ok(Response::new(v1::ClusterCompleteResponse {}))
+    }
+
+    async fn prepare(&self, request: Request<v1::PrepareRequest>) -> Result<Response<v1::PrepareResponse>, Status> {
+        let check = |request| input::prepare(request, self.0.instance(), self.0.engines());
+        self.change(request, "Prepare", check, Node::prepare).await?;
+        Ok(Response::new(v1::PrepareResponse {}))
+    }
+
+    async fn get_status(
+        &self,
+        request: Request<v1::GetStatusRequest>,
+    ) -> Result<Response<v1::GetStatusResponse>, Status> {
+        self.read(request, "GetStatus", async |node: Arc<Node>| node.status().await).await
+    }
+
+    async fn get_topology(
+        &self,
+        request: Request<v1::GetTopologyRequest>,
+    ) -> Result<Response<v1::GetTopologyResponse>, Status> {
+        self.read(request, "GetTopology", async |node: Arc<Node>| Ok(node.view().await?.into())).await
+    }
+}
