@@ -4,6 +4,7 @@ pub mod block;
 mod config;
 mod description;
 mod end;
+mod guests;
 mod layout;
 mod supervise;
 
@@ -16,6 +17,7 @@ use serde_json::Value;
 
 pub use description::{Description, Grpc};
 pub use end::end;
+pub use guests::{Guest, guests};
 pub use layout::Layout;
 pub use supervise::{Daemon, State, hold, release, supervise};
 
@@ -144,11 +146,12 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Starts everything and returns when the API answers. `progress` is told each step in a few words.
+    /// Starts everything and returns when the API answers. `progress` is told each step in a few
+    /// words, and an error of its own ends the start.
     ///
     /// # Errors
     /// The directory is in use or something does not start; what had started is ended, its logs stay.
-    pub fn start(options: &StackOptions, progress: &dyn Fn(&str)) -> Result<Self> {
+    pub fn start(options: &StackOptions, progress: &dyn Fn(&str) -> Result<()>) -> Result<Self> {
         let layout = Layout::create(&options.dir)?;
         let block = Block::take()?;
         let tokens = Tokens { member: Token::new(), other: Token::new(), admin: Token::new() };
@@ -158,18 +161,18 @@ impl Stack {
         Ok(stack)
     }
 
-    fn start_all(&mut self, options: &StackOptions, progress: &dyn Fn(&str)) -> Result<()> {
-        progress(&format!("addresses {} in {}", self.block.cidr(), self.layout.dir().display()));
+    fn start_all(&mut self, options: &StackOptions, progress: &dyn Fn(&str) -> Result<()>) -> Result<()> {
+        progress(&format!("addresses {} in {}", self.block.cidr(), self.layout.dir().display()))?;
         let broker = self.start_bus(&options.bus, progress)?;
         config::write(&self.layout, &self.block, options, &self.tokens, &mut self.state.description)?;
-        progress("certificates, database and datastore");
+        progress("certificates, database and datastore")?;
         self.prepare(&options.binaries.taskmanager)?;
         if let Some((broker, process)) = broker {
-            progress("waiting for RabbitMQ");
+            progress("waiting for RabbitMQ")?;
             broker.wait_ready(&process)?;
             self.state.add("rabbitmq", broker.launch, process);
         }
-        progress("taskmanager and API");
+        progress("taskmanager and API")?;
         for n in 1..=options.taskmanagers.max(1) {
             let name = config::taskmanager_name(n);
             self.spawn(&name, &options.binaries.taskmanager)?;
@@ -179,12 +182,12 @@ impl Stack {
         self.state.save(&self.layout)
     }
 
-    fn start_bus(&mut self, bus: &Bus, progress: &dyn Fn(&str)) -> Result<Option<(Broker, Process)>> {
+    fn start_bus(&mut self, bus: &Bus, progress: &dyn Fn(&str) -> Result<()>) -> Result<Option<(Broker, Process)>> {
         let url = match bus {
             Bus::None => return Ok(None),
             Bus::Url(url) => url.clone(),
             Bus::RabbitMq => {
-                progress("starting RabbitMQ");
+                progress("starting RabbitMQ")?;
                 let dir = self.layout.dir().join("rabbitmq");
                 private_dir(&dir)?;
                 let broker = Broker::prepare(&dir, self.layout.dir(), &self.block, &[VHOST.to_owned()])?;

@@ -58,13 +58,36 @@ pub struct Found {
     pub name: String,
     /// Its command line, joined with blanks.
     pub command_line: String,
+    places: Vec<PathBuf>,
+}
+
+impl Found {
+    /// Whether it works in this directory or has something below it on its command line.
+    pub fn is_in(&self, dir: &Path) -> bool {
+        self.places.iter().any(|place| place.starts_with(dir))
+    }
 }
 
 /// Every living process whose environment names `dir` as its stack, or which is a program of stacks and has the
 /// directory on its command line or as its working directory. The caller itself is not among them.
 pub fn of_stack(dir: &Path) -> Vec<Found> {
+    find(dir, |stack| stack == dir)
+}
+
+/// As [`of_stack`], for every stack in `dir` or anywhere below it.
+pub fn of_stacks_below(dir: &Path) -> Vec<Found> {
+    find(dir, |stack| stack.starts_with(dir))
+}
+
+fn find(dir: &Path, is_meant: impl Fn(&Path) -> bool) -> Vec<Found> {
     let me = i32::try_from(std::process::id()).unwrap_or(0);
-    pids().into_iter().filter(|pid| *pid != me).filter_map(|pid| belongs(pid, dir)).collect()
+    let look = |pid| {
+        let found = read(pid)?;
+        let named = words(pid, "environ").iter().any(|entry| stack_named_by(entry).is_some_and(&is_meant));
+        let known = STACK_PROGRAMS.contains(&found.name.as_str()) && found.is_in(dir);
+        (named || known).then_some(found)
+    };
+    pids().into_iter().filter(|pid| *pid != me).filter_map(look).collect()
 }
 
 fn pids() -> Vec<i32> {
@@ -72,17 +95,16 @@ fn pids() -> Vec<i32> {
     entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
 }
 
-fn belongs(pid: i32, dir: &Path) -> Option<Found> {
+fn read(pid: i32) -> Option<Found> {
     let stat = Stat::read(pid)?;
     if stat.state == 'Z' {
         return None;
     }
     let args = words(pid, "cmdline");
-    let known = STACK_PROGRAMS.contains(&stat.name.as_str());
-    let ours = words(pid, "environ").iter().any(|word| names_stack(word, dir))
-        || (known && (args.iter().any(|arg| is_under(Path::new(OsStr::from_bytes(arg)), dir)) || works_in(pid, dir)));
+    let mut places: Vec<PathBuf> = args.iter().map(|arg| PathBuf::from(OsStr::from_bytes(arg))).collect();
+    places.extend(std::fs::read_link(format!("/proc/{pid}/cwd")).ok());
     let command_line = args.iter().map(|arg| String::from_utf8_lossy(arg)).collect::<Vec<_>>().join(" ");
-    ours.then_some(Found { process: Process { pid, started: stat.started }, name: stat.name, command_line })
+    Some(Found { process: Process { pid, started: stat.started }, name: stat.name, command_line, places })
 }
 
 fn words(pid: i32, file: &str) -> Vec<Vec<u8>> {
@@ -90,25 +112,17 @@ fn words(pid: i32, file: &str) -> Vec<Vec<u8>> {
     bytes.split(|byte| *byte == 0).filter(|word| !word.is_empty()).map(<[u8]>::to_vec).collect()
 }
 
-/// Whether an environment entry names this stack.
-fn names_stack(entry: &[u8], dir: &Path) -> bool {
-    let value = entry.strip_prefix(STACK_DIR_VARIABLE.as_bytes()).and_then(|rest| rest.strip_prefix(b"="));
-    value.is_some_and(|value| Path::new(OsStr::from_bytes(value)) == dir)
-}
-
-fn works_in(pid: i32, dir: &Path) -> bool {
-    std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd: PathBuf| is_under(&cwd, dir))
-}
-
-fn is_under(path: &Path, dir: &Path) -> bool {
-    path.starts_with(dir)
+/// The stack that an environment entry names.
+fn stack_named_by(entry: &[u8]) -> Option<&Path> {
+    let value = entry.strip_prefix(STACK_DIR_VARIABLE.as_bytes())?.strip_prefix(b"=")?;
+    Some(Path::new(OsStr::from_bytes(value)))
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
-    use super::{Stat, names_stack};
+    use super::{Stat, stack_named_by};
 
     #[test]
     fn a_name_with_brackets_and_blanks_does_not_shift_the_fields() {
@@ -124,11 +138,9 @@ mod tests {
     }
 
     #[test]
-    fn a_longer_path_is_another_stack() {
-        let dir = Path::new("/tmp/a");
-        assert!(names_stack(b"REDTROVE_STACK_DIR=/tmp/a", dir));
-        assert!(!names_stack(b"REDTROVE_STACK_DIR=/tmp/ab", dir));
-        assert!(!names_stack(b"REDTROVE_STACK_DIR=/tmp/a/b", dir));
-        assert!(!names_stack(b"OLDPWD=/tmp/a", dir));
+    fn only_the_variable_of_stacks_names_a_stack() {
+        assert_eq!(stack_named_by(b"REDTROVE_STACK_DIR=/tmp/a"), Some(Path::new("/tmp/a")));
+        assert_eq!(stack_named_by(b"REDTROVE_STACK_DIRECTORY=/tmp/a"), None);
+        assert_eq!(stack_named_by(b"OLDPWD=/tmp/a"), None);
     }
 }
