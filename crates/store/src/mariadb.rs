@@ -1,0 +1,151 @@
+//! MariaDB: one server, shared by every daemon of an installation.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use redtrove_engine::ports::StoreError;
+use sqlx::mysql::{MySql, MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlPoolOptions, MySqlRow};
+use sqlx::{ConnectOptions, Connection, Executor};
+
+use crate::backend::{Backend, Clash, SqlStore, drive};
+use crate::connect::ConnectError;
+use crate::schema::{self, SchemaState};
+
+/// MariaDB as a backend.
+#[derive(Debug)]
+pub struct MariaDbBackend;
+
+/// The Store on MariaDB.
+pub type MariaDbStore = SqlStore<MariaDbBackend>;
+
+/// How long to wait for a connection of the pool.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(20);
+/// The most connections of one process.
+const CONNECTIONS: u32 = 16;
+
+/// What every session starts with. Strict: a value that does not fit is an error, not cut. The server's own wait for
+/// a lock is 50 s. READ COMMITTED: no gap locks, and a condition is judged on what is committed.
+const SESSION: [&str; 2] = [
+    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', innodb_lock_wait_timeout = 5",
+    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+];
+
+impl Backend for MariaDbBackend {
+    type Db = MySql;
+
+    const BEGIN: &'static str = "START TRANSACTION";
+    const NOW: &'static str = "SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) AS now";
+    const FIND_MIGRATIONS: &'static str = "SELECT table_name AS found FROM information_schema.tables \
+         WHERE table_schema = DATABASE() AND table_name = '_sqlx_migrations'";
+    // A change that changes nothing locks the row for writing; IGNORE would lock it for reading, and two readers
+    // that both want to write next are a deadlock.
+    const KEEP_USAGE: &'static str = "INSERT INTO quota_usages (project_id, resource, in_use) VALUES (?, ?, 0) \
+         ON DUPLICATE KEY UPDATE in_use = in_use";
+    const KEEP_DATASTORE: &'static str =
+        "INSERT INTO datastores (id, name) VALUES (?, ?) ON DUPLICATE KEY UPDATE name = name";
+    const KEEP_LEASE: &'static str =
+        "INSERT INTO leases (name, owner, expires_at) VALUES (?, '', 0) ON DUPLICATE KEY UPDATE name = name";
+    const KEEP_STEP: &'static str = "INSERT INTO task_steps (task_id, seq, name, subject, started) \
+         VALUES (?, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE seq = seq";
+
+    fn classify(error: sqlx::Error) -> StoreError {
+        let number = match &error {
+            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
+                return StoreError::Unavailable(error.into());
+            }
+            sqlx::Error::Database(database) => {
+                database.try_downcast_ref::<MySqlDatabaseError>().map(MySqlDatabaseError::number)
+            }
+            _ => None,
+        };
+        match number.map(meaning) {
+            Some(Meaning::Clash) => StoreError::Unavailable(Clash(error).into()),
+            Some(Meaning::Passing) => StoreError::Unavailable(error.into()),
+            Some(Meaning::Lasting) | None => StoreError::Broken(error.into()),
+        }
+    }
+
+    drive!(statements MySql);
+}
+
+drive!(rows MySqlRow);
+
+#[derive(Debug, PartialEq, Eq)]
+enum Meaning {
+    Clash,
+    Passing,
+    Lasting,
+}
+
+/// What an error number says.
+fn meaning(number: u16) -> Meaning {
+    match number {
+        // Deadlock, lock wait timeout, record changed since it was read.
+        1213 | 1205 | 1020 => Meaning::Clash,
+        // Too many connections (of all, of this user), shutting down, killed, disk full, read-only,
+        // a Galera node that is not ready.
+        1040 | 1203 | 1053 | 1317 | 1927 | 1021 | 1290 | 1047 => Meaning::Passing,
+        _ => Meaning::Lasting,
+    }
+}
+
+/// Reads an address. The driver's own log of statements is off: what a statement was for is logged by whoever asked.
+fn options(connection: &str) -> Result<MySqlConnectOptions, ConnectError> {
+    let options =
+        MySqlConnectOptions::from_str(connection).map_err(|error| ConnectError::Address(error.to_string()))?;
+    Ok(options.disable_statement_logging())
+}
+
+impl MariaDbStore {
+    /// Connects to the database of an address `mysql:…`, whose schema has to be the current one.
+    pub async fn connect(connection: &str) -> Result<Self, ConnectError> {
+        Self::schema_state(connection).await?.require_current()?;
+        let pool = MySqlPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .acquire_slow_threshold(ACQUIRE_TIMEOUT)
+            .after_connect(|session, _| {
+                Box::pin(async move {
+                    for statement in SESSION {
+                        session.execute(statement).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .connect_with(options(connection)?)
+            .await
+            .map_err(unreachable)?;
+        Ok(Self { readers: pool.clone(), writers: pool })
+    }
+
+    /// Brings the schema up to date, holding a lock of the server.
+    pub async fn migrate(connection: &str) -> Result<(), ConnectError> {
+        let mut connection = options(connection)?.connect().await.map_err(unreachable)?;
+        schema::mariadb().run(&mut connection).await.map_err(ConnectError::Migration)?;
+        connection.close().await.map_err(unreachable)
+    }
+
+    /// Where the schema is.
+    pub async fn schema_state(connection: &str) -> Result<SchemaState, ConnectError> {
+        let mut connection: MySqlConnection = options(connection)?.connect().await.map_err(unreachable)?;
+        let state = SchemaState::read::<MariaDbBackend>(&mut connection, &schema::mariadb()).await?;
+        connection.close().await.map_err(unreachable)?;
+        Ok(state)
+    }
+}
+
+fn unreachable(error: sqlx::Error) -> ConnectError {
+    ConnectError::Database(MariaDbBackend::classify(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadlock_is_run_again_and_a_duplicate_is_not() {
+        assert_eq!([1213, 1205, 1020].map(meaning), [Meaning::Clash, Meaning::Clash, Meaning::Clash]);
+        assert_eq!(meaning(1040), Meaning::Passing);
+        assert_eq!(meaning(1062), Meaning::Lasting);
+    }
+}

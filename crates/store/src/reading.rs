@@ -1,0 +1,122 @@
+//! What is read: clusters with their instances, tasks, step logs. Each is one query, so it sees one state.
+
+use std::collections::BTreeSet;
+
+use redtrove_core::cluster::Cluster;
+use redtrove_core::instance::Instance;
+use redtrove_core::{ClusterId, InstanceId, ProjectId, TaskId};
+use redtrove_engine::ports::StoreError;
+use redtrove_engine::task::{StepRecord, Task};
+
+use crate::backend::{Backend, RowOf, SqlStore, Value, printed, values};
+use crate::rows::{self, cluster_columns, instance_columns};
+
+/// The rest of a query for clusters `c`: their labels and their instances, in member order.
+macro_rules! with_instances {
+    () => {
+        " JOIN datastore_versions v ON v.id = c.version_id JOIN datastores d ON d.id = v.datastore_id \
+         LEFT JOIN instances i ON i.cluster_id = c.id AND i.lifecycle <> 'deleted' ORDER BY c.id, i.number"
+    };
+}
+
+const CLUSTER: &str = concat!(
+    "SELECT ",
+    cluster_columns!(),
+    ", ",
+    instance_columns!(),
+    " FROM (SELECT * FROM clusters WHERE id = ? AND deleted = 0) c",
+    with_instances!()
+);
+
+const CLUSTERS: &str = concat!(
+    "SELECT ",
+    cluster_columns!(),
+    ", ",
+    instance_columns!(),
+    " FROM (SELECT * FROM clusters WHERE project_id = ? AND deleted = 0 AND id > ? ORDER BY id LIMIT ?) c",
+    with_instances!()
+);
+
+const COMPLETE: &str =
+    concat!("SELECT ", instance_columns!(), " FROM instances i WHERE i.lifecycle = 'complete' ORDER BY i.id");
+
+/// Sixteen ids at a time: a statement has a fixed number of places.
+const DELETED: &str = "SELECT id FROM instances \
+    WHERE lifecycle = 'deleted' AND id IN (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+const DELETED_PLACES: usize = 16;
+
+const TASK: &str = "SELECT * FROM tasks WHERE id = ?";
+
+const TASKS: &str = "SELECT * FROM tasks ORDER BY id DESC LIMIT ?";
+
+const TASKS_OF_CLUSTER: &str = "SELECT * FROM tasks WHERE cluster_id = ? ORDER BY id DESC LIMIT ?";
+
+const STEPS: &str = "SELECT * FROM task_steps WHERE task_id = ? ORDER BY seq";
+
+impl<B: Backend> SqlStore<B> {
+    pub(crate) async fn read_cluster(&self, id: ClusterId) -> Result<Option<(Cluster, Vec<Instance>)>, StoreError> {
+        let rows = self.rows(CLUSTER, values![printed(id)]).await?;
+        Ok(grouped::<B>(&rows)?.into_iter().next())
+    }
+
+    pub(crate) async fn read_clusters(
+        &self,
+        project: &ProjectId,
+        after: Option<ClusterId>,
+        limit: u32,
+    ) -> Result<Vec<(Cluster, Vec<Instance>)>, StoreError> {
+        // Every id is greater than the empty text.
+        let after = after.map(|id| id.to_string()).unwrap_or_default();
+        let rows = self.rows(CLUSTERS, values![project.as_str(), after, limit]).await?;
+        grouped::<B>(&rows)
+    }
+
+    pub(crate) async fn read_complete(&self) -> Result<Vec<Instance>, StoreError> {
+        self.rows(COMPLETE, values![]).await?.iter().map(rows::instance).collect()
+    }
+
+    pub(crate) async fn read_deleted(&self, ids: &[InstanceId]) -> Result<BTreeSet<InstanceId>, StoreError> {
+        let mut deleted = BTreeSet::new();
+        for part in ids.chunks(DELETED_PLACES) {
+            let mut places: Vec<Value> = part.iter().map(printed).collect();
+            places.resize(DELETED_PLACES, Value::Null);
+            for row in &self.rows(DELETED, places).await? {
+                deleted.insert(rows::parsed(row, "id")?);
+            }
+        }
+        Ok(deleted)
+    }
+
+    pub(crate) async fn read_task(&self, id: TaskId) -> Result<Option<Task>, StoreError> {
+        self.row(TASK, values![printed(id)]).await?.as_ref().map(rows::task).transpose()
+    }
+
+    pub(crate) async fn read_tasks(&self, cluster: Option<ClusterId>, limit: u32) -> Result<Vec<Task>, StoreError> {
+        let rows = match cluster {
+            Some(cluster) => self.rows(TASKS_OF_CLUSTER, values![printed(cluster), limit]).await?,
+            None => self.rows(TASKS, values![limit]).await?,
+        };
+        rows.iter().map(rows::task).collect()
+    }
+
+    pub(crate) async fn read_steps(&self, task: TaskId) -> Result<Vec<StepRecord>, StoreError> {
+        self.rows(STEPS, values![printed(task)]).await?.iter().map(rows::step).collect()
+    }
+}
+
+/// Rows of clusters with one instance each, or none, as clusters with their instances.
+fn grouped<B: Backend>(rows: &[RowOf<B>]) -> Result<Vec<(Cluster, Vec<Instance>)>, StoreError> {
+    let mut clusters: Vec<(Cluster, Vec<Instance>)> = Vec::new();
+    for row in rows {
+        let id = rows::parsed(row, "c_id")?;
+        if clusters.last().is_none_or(|(cluster, _)| cluster.id != id) {
+            clusters.push((rows::cluster(row)?, Vec::new()));
+        }
+        if rows::text(row, "i_id")?.is_some()
+            && let Some((_, instances)) = clusters.last_mut()
+        {
+            instances.push(rows::instance(row)?);
+        }
+    }
+    Ok(clusters)
+}

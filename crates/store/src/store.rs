@@ -1,0 +1,130 @@
+//! The port: each method and the transaction or query behind it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use redtrove_core::catalogue::{Datastore, DatastoreVersion, Flavor};
+use redtrove_core::cluster::Cluster;
+use redtrove_core::ids::DatastoreVersionId;
+use redtrove_core::instance::{Heard, Instance};
+use redtrove_core::{ClusterId, InstanceId, ProjectId, TaskId, Timestamp};
+use redtrove_engine::ports::{
+    Claimed, DeleteSubmitted, Ending, Lease, NewCluster, NewTask, NewVersion, Record, Store, StoreError, SubmitError,
+};
+use redtrove_engine::task::{StepRecord, Task};
+
+use crate::backend::{Backend, SqlStore, retried};
+
+#[async_trait]
+impl<B: Backend> Store for SqlStore<B> {
+    async fn create_cluster(&self, new: &NewCluster) -> Result<(), SubmitError> {
+        retried!(self.insert_cluster(new))
+    }
+
+    async fn delete_cluster(
+        &self,
+        project: &ProjectId,
+        cluster: ClusterId,
+        task: &NewTask,
+    ) -> Result<DeleteSubmitted, SubmitError> {
+        retried!(self.take_over(project, cluster, task))
+    }
+
+    async fn cluster(&self, id: ClusterId) -> Result<Option<(Cluster, Vec<Instance>)>, StoreError> {
+        self.read_cluster(id).await
+    }
+
+    async fn clusters(
+        &self,
+        project: &ProjectId,
+        after: Option<ClusterId>,
+        limit: u32,
+    ) -> Result<Vec<(Cluster, Vec<Instance>)>, StoreError> {
+        self.read_clusters(project, after, limit).await
+    }
+
+    async fn claimable(&self, limit: u32) -> Result<Vec<TaskId>, StoreError> {
+        self.read_claimable(limit).await
+    }
+
+    async fn claim(&self, task: TaskId, owner: &str, length: Duration) -> Result<Option<Claimed>, StoreError> {
+        retried!(self.take_lease(task, owner, length))
+    }
+
+    async fn renew(&self, lease: &Lease, length: Duration) -> Result<(), StoreError> {
+        retried!(self.extend_lease(lease, length))
+    }
+
+    async fn release(&self, lease: &Lease, pause: Duration) -> Result<(), StoreError> {
+        retried!(self.give_back(lease, pause))
+    }
+
+    async fn raise_token(&self, lease: &Lease, seen: u64) -> Result<Lease, StoreError> {
+        retried!(self.outgrow(lease, seen))
+    }
+
+    async fn record(&self, lease: &Lease, record: &Record) -> Result<(), StoreError> {
+        retried!(self.write_record(lease, record))
+    }
+
+    async fn finish(&self, lease: &Lease, ending: &Ending) -> Result<(), StoreError> {
+        retried!(self.write_ending(lease, ending))
+    }
+
+    async fn task(&self, id: TaskId) -> Result<Option<Task>, StoreError> {
+        self.read_task(id).await
+    }
+
+    async fn tasks(&self, cluster: Option<ClusterId>, limit: u32) -> Result<Vec<Task>, StoreError> {
+        self.read_tasks(cluster, limit).await
+    }
+
+    async fn steps(&self, task: TaskId) -> Result<Vec<StepRecord>, StoreError> {
+        self.read_steps(task).await
+    }
+
+    async fn datastores(&self) -> Result<Vec<Datastore>, StoreError> {
+        self.read_datastores().await
+    }
+
+    async fn add_version(&self, new: &NewVersion) -> Result<bool, StoreError> {
+        retried!(self.insert_version(new))
+    }
+
+    async fn version(&self, id: DatastoreVersionId) -> Result<Option<DatastoreVersion>, StoreError> {
+        self.read_version(id).await
+    }
+
+    async fn flavors(&self) -> Result<Vec<Flavor>, StoreError> {
+        self.read_flavors().await
+    }
+
+    async fn put_flavors(&self, flavors: &[Flavor]) -> Result<(), StoreError> {
+        retried!(self.replace_flavors(flavors))
+    }
+
+    async fn take_monitor(&self, owner: &str, length: Duration) -> Result<bool, StoreError> {
+        retried!(self.take_right("monitor", owner, length))
+    }
+
+    async fn complete_instances(&self) -> Result<Vec<Instance>, StoreError> {
+        self.read_complete().await
+    }
+
+    async fn put_heard(&self, heard: &[(InstanceId, Heard)]) -> Result<(), StoreError> {
+        // In parts, so that the writers of tasks get their turns.
+        for part in heard.chunks(200) {
+            retried!(self.write_heard(part))?;
+        }
+        Ok(())
+    }
+
+    async fn deleted_among(&self, ids: &[InstanceId]) -> Result<BTreeSet<InstanceId>, StoreError> {
+        self.read_deleted(ids).await
+    }
+
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        self.clock().await
+    }
+}
