@@ -1,0 +1,137 @@
+//! Agents that ended are started again.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use redtrove_core::InstanceId;
+use tokio_util::sync::CancellationToken;
+
+use super::agent::Agents;
+use super::process::{self, Does, Process};
+use super::{Inner, lock};
+
+/// How often to look.
+const PERIOD: Duration = Duration::from_secs(1);
+/// The longest pause before an agent that keeps ending is started again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// What is known of one agent.
+#[derive(Debug, Default)]
+struct Watched {
+    process: Option<Process>,
+    /// When it was last started here, and how long to wait before the next time.
+    started: Option<(Instant, Duration)>,
+}
+
+/// Until `shutdown`. The first look comes at once: agents may have ended while no taskmanager ran.
+pub(super) async fn run(inner: &Arc<Inner>, shutdown: CancellationToken) {
+    let mut watched = BTreeMap::new();
+    let mut first = true;
+    loop {
+        let (inner, free) = (Arc::clone(inner), first);
+        let look = tokio::task::spawn_blocking(move || {
+            inner.agents.reap();
+            let looked = if free { free_addresses(&inner) } else { Ok(()) };
+            let looked = looked.and_then(|()| if inner.config.supervise { pass(&inner, &mut watched) } else { Ok(()) });
+            (watched, looked)
+        });
+        let looked;
+        (watched, looked) = match look.await {
+            Ok(done) => done,
+            // The runtime is ending, or a look panicked: what was watched is found again.
+            Err(error) => (BTreeMap::new(), Err(io::Error::other(error))),
+        };
+        first = false;
+        if let Err(error) = looked {
+            tracing::warn!(error = %error, "cannot look after the guest agents");
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(PERIOD) => {}
+        }
+    }
+}
+
+/// One look at all agents. Costs one file of /proc an agent as long as all live.
+fn pass(inner: &Inner, watched: &mut BTreeMap<InstanceId, Watched>) -> io::Result<()> {
+    let placed = inner.layout.placed()?;
+    watched.retain(|id, _| placed.contains(id));
+    let mut missing = Vec::new();
+    for id in placed {
+        let known = watched.entry(id).or_default();
+        if !known.process.is_some_and(Process::is_alive) {
+            known.process = Agents::noted(&inner.layout, id);
+        }
+        if known.process.is_none() {
+            missing.push(id);
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let found = process::scan(&inner.layout, &inner.servers)?;
+    for id in missing {
+        let agent = found.iter().find(|found| found.instance == id && found.does == Does::Agent);
+        let known = watched.entry(id).or_default();
+        let done = match agent {
+            Some(agent) => Agents::write_note(&inner.layout, id, agent.process),
+            None => restart(inner, id, known),
+        };
+        if let Err(error) = done {
+            tracing::warn!(instance.id = %id, error = %error, "cannot start the guest agent of instance {id}");
+        }
+    }
+    Ok(())
+}
+
+/// Starts the agent of an instance unless somebody is at the instance, or the last start was a moment ago.
+fn restart(inner: &Inner, id: InstanceId, known: &mut Watched) -> io::Result<()> {
+    let now = Instant::now();
+    let pause = match known.started {
+        Some((at, pause)) if now.duration_since(at) < pause => return Ok(()),
+        // It held for a good while: begin anew.
+        Some((at, _)) if now.duration_since(at) > 2 * LONGEST_PAUSE => PERIOD,
+        Some((_, pause)) => (2 * pause).min(LONGEST_PAUSE),
+        None => PERIOD,
+    };
+    let Some(_lock) = lock::try_lock(&inner.layout.lock(id))? else { return Ok(()) };
+    if !fs::exists(inner.layout.instance(id))? {
+        // Removed since we looked; the lock file is ours alone then.
+        return fs::remove_file(inner.layout.lock(id));
+    }
+    if Agents::noted(&inner.layout, id).is_some() {
+        return Ok(());
+    }
+    known.started = Some((now, pause));
+    let again = Agents::was_started(&inner.layout, id);
+    let agent = inner.agents.start(&inner.layout, id)?;
+    known.process = Some(agent);
+    if again {
+        tracing::warn!(instance.id = %id, agent.pid = agent.pid, "the guest agent of instance {id} had ended: started it again");
+    } else {
+        tracing::info!(instance.id = %id, agent.pid = agent.pid, "started the guest agent of instance {id}");
+    }
+    Ok(())
+}
+
+/// Frees the addresses of instances that never came to be: their taskmanager was killed, and if somebody still
+/// wants them they take another one. An instance that somebody is at is left alone.
+fn free_addresses(inner: &Inner) -> io::Result<()> {
+    for id in inner.claims.all()?.into_values() {
+        if fs::exists(inner.layout.instance(id))? || !inner.layout.retired(id)?.is_empty() {
+            continue;
+        }
+        let path = inner.layout.lock(id);
+        let Some(_lock) = lock::try_lock(&path)? else { continue };
+        if !fs::exists(inner.layout.instance(id))? && inner.layout.retired(id)?.is_empty() {
+            inner.claims.release(id)?;
+            if !fs::exists(inner.layout.new_instance(id))? {
+                fs::remove_file(path)?;
+            }
+        }
+    }
+    Ok(())
+}
