@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
 pub use description::{Description, Grpc};
-pub use end::end;
+pub use end::{end, end_processes};
 pub use guests::{Guest, guests};
 pub use layout::Layout;
 pub use supervise::{Daemon, State, hold, release, supervise};
@@ -317,7 +317,7 @@ impl Drop for Stack {
     fn drop(&mut self) {
         if !self.handed_over {
             // A test that failed wants its logs: processes end, files stay. Nobody is left to be told of an error.
-            let _ = end::end_processes(self.layout.dir());
+            let _ = end_processes(self.layout.dir());
         }
     }
 }

@@ -1,3 +1,41 @@
-//! The developer's one door: demo, up, down, test, bench, ci.
+//! The developer's one door: demo, up, down, test, ci.
 
-fn main() {}
+mod ci;
+mod cli;
+mod compile;
+mod demo;
+mod interrupt;
+mod outcome;
+mod packages;
+mod say;
+mod stacks;
+mod tests;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser as _;
+
+use cli::{Arguments, Command};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => outcome::report(&error),
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Demo(options) => demo::run(&options),
+        Command::Up(options) => stacks::up(&options),
+        Command::Down { dir } => stacks::down(&dir),
+        Command::Guests { dir } => stacks::guests(&dir),
+        Command::Stop { dir, daemon } => stacks::stop(&dir, &daemon),
+        Command::Start { dir, daemon } => stacks::start(&dir, &daemon),
+        Command::Supervise { dir, restart } => stacks::supervise(&dir, restart),
+        Command::Test => tests::run(),
+        Command::Ci => ci::run(),
+    }
+}

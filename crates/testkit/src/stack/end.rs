@@ -18,7 +18,7 @@ use crate::wait::pause;
 /// A process does not end or a file cannot be removed.
 pub fn end(dir: &Path) -> Result<()> {
     let Ok(layout) = Layout::open(dir) else { return Ok(()) };
-    end_processes(layout.dir())?;
+    end_all(layout.dir())?;
     if layout.is_stack() {
         fs::remove_dir_all(layout.dir()).with_context(|| format!("cannot remove {}", layout.dir().display()))?;
     }
@@ -63,8 +63,16 @@ impl Rank {
     }
 }
 
-/// Ends every process of the stack in `dir`, which is absolute and free of links; files stay.
-pub(super) fn end_processes(dir: &Path) -> Result<()> {
+/// As [`end`], but files stay, for whoever wants to know why something failed.
+///
+/// # Errors
+/// A process does not end.
+pub fn end_processes(dir: &Path) -> Result<()> {
+    let Ok(layout) = Layout::open(dir) else { return Ok(()) };
+    end_all(layout.dir())
+}
+
+fn end_all(dir: &Path) -> Result<()> {
     // A process may have started another just before it ended, so one look is not enough.
     for _ in 0..5 {
         let found = of_stack(dir);

@@ -1,0 +1,44 @@
+//! `cargo xtask ci`: what has to hold before a change lands. The tests come last, so their summary ends the output.
+
+mod architecture;
+mod units;
+
+use anyhow::{Result, bail};
+use redtrove_testkit::install::find_program;
+
+use crate::interrupt::Interrupt;
+use crate::{compile, say, tests};
+
+pub(crate) fn run() -> Result<()> {
+    let interrupt = Interrupt::catch()?;
+    say::heading("format");
+    compile::run(compile::cargo().args(["fmt", "--all", "--check"]), &interrupt)?;
+    say::heading("architecture");
+    architecture::check()?;
+    say::heading("units");
+    units::check()?;
+    say::heading("dependencies");
+    dependencies(&interrupt)?;
+    say::heading("lint");
+    let clippy = ["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"];
+    compile::run(compile::cargo().args(clippy), &interrupt)?;
+    tests::run_with(&interrupt)
+}
+
+/// Licences, bans and sources of deny.toml; its advisories need the network and are looked at by people.
+fn dependencies(interrupt: &Interrupt) -> Result<()> {
+    if find_program("cargo-deny").is_none() {
+        say::note("cargo-deny is not installed: licences, bans and sources were not checked");
+        return Ok(());
+    }
+    compile::run(compile::cargo().args(["deny", "check", "bans", "licenses", "sources"]), interrupt)
+}
+
+/// Says what was left out on a developer's machine; fails in CI, where nothing may be.
+fn left_out(what: &str) -> Result<()> {
+    if tests::is_ci() {
+        bail!("{what}, and nothing may be left out in CI");
+    }
+    say::note(&format!("left out: {what}"));
+    Ok(())
+}

@@ -1,0 +1,154 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+use crate::compile::project_root;
+
+/// The developer's one door to redtrove
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", disable_help_subcommand = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start everything real, create a three-node cluster through REST and use it
+    Demo(DemoOptions),
+    /// Start a private stack that stays up
+    Up(UpOptions),
+    /// End a stack, clusters included
+    Down {
+        /// The stack's directory
+        #[arg(long, default_value_os_t = default_dir())]
+        dir: PathBuf,
+    },
+    /// List a stack's guests, one JSON object a line
+    Guests {
+        /// The stack's directory
+        #[arg(long, default_value_os_t = default_dir())]
+        dir: PathBuf,
+    },
+    /// Stop one daemon of a stack, and keep it stopped
+    Stop {
+        /// api, taskmanager, taskmanager-2, rabbitmq
+        daemon: String,
+        /// The stack's directory
+        #[arg(long, default_value_os_t = default_dir())]
+        dir: PathBuf,
+    },
+    /// Start a stopped daemon again
+    Start {
+        /// api, taskmanager, taskmanager-2, rabbitmq
+        daemon: String,
+        /// The stack's directory
+        #[arg(long, default_value_os_t = default_dir())]
+        dir: PathBuf,
+    },
+    /// Watch a stack; `up` leaves this behind
+    #[command(hide = true)]
+    Supervise {
+        #[arg(long)]
+        dir: PathBuf,
+        /// Start daemons again that died
+        #[arg(long)]
+        restart: bool,
+    },
+    /// Install what the tests need and run them all
+    Test,
+    /// Format, lint and architecture checks, then the tests
+    Ci,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoOptions {
+    /// Do without RabbitMQ
+    #[arg(long)]
+    pub(crate) embedded: bool,
+    /// Ask nothing
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Stop at the end
+    #[arg(long)]
+    pub(crate) exit: bool,
+    #[command(flatten)]
+    pub(crate) kind: KindOptions,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpOptions {
+    /// Where the stack lives
+    #[arg(long, default_value_os_t = default_dir())]
+    pub(crate) dir: PathBuf,
+    /// Print one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// What carries the wake-ups
+    #[arg(long, value_enum, default_value_t = Bus::Rabbitmq)]
+    pub(crate) bus: Bus,
+    /// How many taskmanagers
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub(crate) taskmanagers: u8,
+    /// Leave a daemon dead that dies
+    #[arg(long = "no-supervise", action = ArgAction::SetFalse)]
+    pub(crate) supervise: bool,
+    #[command(flatten)]
+    pub(crate) kind: KindOptions,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KindOptions {
+    /// The database
+    #[arg(long, value_enum, default_value_t = Db::Sqlite)]
+    pub(crate) db: Db,
+    /// Who checks tokens
+    #[arg(long, value_enum, default_value_t = Auth::Static)]
+    pub(crate) auth: Auth,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Bus {
+    Rabbitmq,
+    None,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Db {
+    Sqlite,
+    Mariadb,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Auth {
+    Static,
+    Keystone,
+}
+
+fn default_dir() -> PathBuf {
+    project_root().join(".stack")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser as _};
+
+    use super::{Arguments, Command};
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn supervision_is_on_unless_switched_off() {
+        let supervised = |line: &[&str]| match Arguments::parse_from(line).command {
+            Command::Up(options) => options.supervise,
+            other => panic!("{other:?}"),
+        };
+        assert!(supervised(&["xtask", "up"]));
+        assert!(!supervised(&["xtask", "up", "--no-supervise"]));
+    }
+}

@@ -1,0 +1,54 @@
+//! Calling cargo, and finding what it built.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+use redtrove_testkit::stack::Binaries;
+
+use crate::interrupt::Interrupt;
+
+/// The directory of the workspace.
+pub(crate) fn project_root() -> PathBuf {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.ancestors().nth(2).unwrap_or(manifest).to_owned()
+}
+
+/// cargo, in the workspace.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
+    command.current_dir(project_root());
+    command
+}
+
+/// Runs a command to its end; what it prints is for the user.
+pub(crate) fn run(command: &mut Command, interrupt: &Interrupt) -> Result<()> {
+    let words = || {
+        let words = std::iter::once(command.get_program()).chain(command.get_args());
+        words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+    };
+    let line = words();
+    let status = command.status().with_context(|| format!("cannot run {line}"))?;
+    interrupt.check()?;
+    if !status.success() {
+        bail!("{line} failed ({status})");
+    }
+    Ok(())
+}
+
+/// Builds the three daemons in the profile that xtask itself was built in, and says where they are.
+pub(crate) fn daemons(interrupt: &Interrupt) -> Result<Binaries> {
+    let me = std::env::current_exe().context("cannot tell where xtask was built")?;
+    let dir = me.parent().context("xtask has no directory")?;
+    let mut command = cargo();
+    command.arg("build");
+    match dir.file_name().and_then(|name| name.to_str()) {
+        None | Some("debug") => {}
+        Some(profile) => {
+            command.args(["--profile", profile]);
+        }
+    }
+    run(&mut command, interrupt)?;
+    Binaries::within(dir)
+}

@@ -1,0 +1,125 @@
+//! up, down and what belongs to a stack that stays.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use redtrove_testkit::install::{Package, RABBITMQ, REDIS};
+use redtrove_testkit::stack::{self, Bus, Description, Layout, Stack, StackOptions, State};
+use redtrove_testkit::{Launch, wait_for};
+
+use crate::cli::{self, Auth, Db, KindOptions, UpOptions};
+use crate::interrupt::Interrupt;
+use crate::outcome::NotThere;
+use crate::packages::{self, Consent};
+use crate::{compile, say};
+
+/// How long a supervisor may take until it is in charge.
+const TAKES_OVER_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
+
+pub(crate) fn up(options: &UpOptions) -> Result<()> {
+    check_kind(&options.kind)?;
+    let interrupt = Interrupt::catch()?;
+    let bus = match options.bus {
+        cli::Bus::Rabbitmq => Bus::RabbitMq,
+        cli::Bus::None => Bus::None,
+    };
+    packages::provide(needed(&bus), Consent::Ask, &interrupt)?;
+    let mut wanted = StackOptions::new(&options.dir, compile::daemons(&interrupt)?);
+    wanted.bus = bus;
+    wanted.taskmanagers = options.taskmanagers.into();
+    let description = start_and_leave(&wanted, options.supervise, &interrupt)?;
+    if options.json {
+        say::result(&serde_json::to_string(&description).context("cannot write the description")?);
+    } else {
+        show(&description);
+    }
+    Ok(())
+}
+
+/// What is named in the table of commands and not there yet is refused before anything is done.
+pub(crate) fn check_kind(kind: &KindOptions) -> Result<()> {
+    if kind.auth == Auth::Keystone {
+        bail!(NotThere("--auth keystone is not there yet; static tokens are what there is".to_owned()));
+    }
+    if kind.db == Db::Mariadb {
+        bail!(NotThere("--db mariadb is not there yet; sqlite is what there is".to_owned()));
+    }
+    Ok(())
+}
+
+/// The packages of a stack with this bus.
+pub(crate) fn needed(bus: &Bus) -> &'static [Package] {
+    if *bus == Bus::RabbitMq { &[REDIS, RABBITMQ] } else { &[REDIS] }
+}
+
+/// Starts a stack and leaves it to a supervising process in a session of its own.
+pub(crate) fn start_and_leave(options: &StackOptions, restart: bool, interrupt: &Interrupt) -> Result<Description> {
+    let progress = |words: &str| {
+        say::note(&format!("  {words}"));
+        interrupt.check()
+    };
+    let stack = Stack::start(options, &progress)?;
+    interrupt.check()?;
+    let dir = stack.layout().dir().to_owned();
+    let me = std::env::current_exe().context("xtask does not know its own program")?;
+    let mut launch = Launch::new(me, stack.layout().log("supervisor"), &dir).arg("supervise").arg("--dir");
+    launch = launch.arg(dir.to_str().context("the stack's directory is not UTF-8")?);
+    if restart {
+        launch = launch.arg("--restart");
+    }
+    let described = stack.hand_over(&launch)?;
+    let supervisor = described.pids.get("supervisor").copied();
+    wait_for("the supervisor to take over", TAKES_OVER_WITHIN, || {
+        let seen = Description::read(&dir)?;
+        Ok((seen.pids.get("supervisor").copied() == supervisor).then_some(seen))
+    })
+}
+
+fn show(description: &Description) {
+    let dir = description.dir.display();
+    say::result(&format!("The stack is up in {dir}."));
+    say::result("");
+    say::result(&format!("  export TOKEN={}", description.token));
+    say::result(&format!("  export API={}/v1.0/{}", description.api, description.project_id));
+    say::result("  curl -s -H \"X-Auth-Token: $TOKEN\" $API/clusters");
+    say::result(&format!("  {}", description.guests));
+    say::result("");
+    say::result(&format!("Logs are in {dir}/log; everything a client needs is in {dir}/stack.json."));
+    say::result(&format!("It stays until: cargo xtask down --dir {dir}"));
+}
+
+pub(crate) fn down(dir: &Path) -> Result<()> {
+    stack::end(dir)
+}
+
+pub(crate) fn supervise(dir: &Path, restart: bool) -> Result<()> {
+    stack::supervise(dir, restart, &|words| say::note(words))
+}
+
+pub(crate) fn guests(dir: &Path) -> Result<()> {
+    for guest in stack::guests(dir)? {
+        let pid = |process: Option<redtrove_testkit::Process>| process.map(|process| process.pid);
+        let line = serde_json::json!({
+            "id": guest.id,
+            "ip": guest.ip,
+            "port": guest.port,
+            "dir": guest.dir,
+            "agent_pid": pid(guest.agent),
+            "redis_pid": pid(guest.redis),
+        });
+        say::result(&line.to_string());
+    }
+    Ok(())
+}
+
+pub(crate) fn stop(dir: &Path, daemon: &str) -> Result<()> {
+    stack::hold(dir, daemon)
+}
+
+pub(crate) fn start(dir: &Path, daemon: &str) -> Result<()> {
+    stack::release(dir, daemon)?;
+    wait_for(&format!("{daemon} to run; a stack without supervision starts nothing"), TAKES_OVER_WITHIN, || {
+        let state = State::read(&Layout::open(dir)?)?;
+        Ok((!state.find(daemon)?.process.is_gone()).then_some(()))
+    })
+}

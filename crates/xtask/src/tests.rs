@@ -1,0 +1,73 @@
+//! `cargo xtask test`: everything, on real servers.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+use redtrove_testkit::install::{RABBITMQ, REDIS, find_program};
+use redtrove_testkit::process::table::of_stacks_below;
+use redtrove_testkit::rabbitmq::{SHARED_VARIABLE, SharedBroker};
+
+use crate::interrupt::Interrupt;
+use crate::packages::{self, Consent};
+use crate::{compile, say};
+
+pub(crate) fn run() -> Result<()> {
+    run_with(&Interrupt::catch()?)
+}
+
+pub(crate) fn run_with(interrupt: &Interrupt) -> Result<()> {
+    packages::provide(&[REDIS, RABBITMQ], Consent::Given, interrupt)?;
+    say::heading("build");
+    compile::daemons(interrupt)?;
+    compile::run(&mut runner(&["--no-run"]), interrupt)?;
+
+    say::heading("start the broker that the tests share");
+    let broker = SharedBroker::start()?;
+    interrupt.check()?;
+    // Sockets below it must stay under 108 bytes, hence the short name.
+    let dir = tempfile::Builder::new().prefix("rt-").rand_bytes(4).tempdir().context("no temporary directory")?;
+    say::heading("test");
+    let mut command = runner(&[]);
+    command.env(SHARED_VARIABLE, broker.directory()).env("TMPDIR", dir.path());
+    if is_ci() {
+        // A snapshot that differs is a failure there, not a file to be looked at.
+        command.env("INSTA_UPDATE", "no").env("INSTA_FORCE_PASS", "0");
+    }
+    let outcome = compile::run(&mut command, interrupt);
+    let strays = end_strays(dir.path())?;
+    broker.end()?;
+    outcome?;
+    if !strays.is_empty() {
+        bail!("tests passed but left processes running: {}", strays.join(", "));
+    }
+    Ok(())
+}
+
+/// Whether this is a machine of the continuous integration, where nothing may be left out.
+pub(crate) fn is_ci() -> bool {
+    std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false")
+}
+
+/// nextest where it is found, else cargo's own runner.
+fn runner(more: &[&str]) -> Command {
+    let mut command = compile::cargo();
+    if find_program("cargo-nextest").is_some() {
+        command.args(["nextest", "run", "--workspace", "--no-fail-fast"]);
+    } else {
+        command.args(["test", "--workspace", "--no-fail-fast"]);
+    }
+    command.args(more);
+    command
+}
+
+/// Ends what tests left behind below their temporary directory, and names it.
+fn end_strays(dir: &Path) -> Result<Vec<String>> {
+    let dir = dir.canonicalize().context("the temporary directory is gone")?;
+    let mut names = Vec::new();
+    for found in of_stacks_below(&dir) {
+        found.process.kill()?;
+        names.push(format!("{} ({})", found.command_line, found.process.pid));
+    }
+    Ok(names)
+}
