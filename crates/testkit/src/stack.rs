@@ -15,6 +15,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
+pub use config::quoted;
 pub use description::{Description, Grpc};
 pub use end::{end, end_processes};
 pub use guests::{Guest, guests};
@@ -98,13 +99,16 @@ pub struct StackOptions {
     pub api: Value,
     /// Laid over every taskmanager's configuration, table by table.
     pub taskmanager: Value,
+    /// The program that lists guests when it is called with `guests --dir DIR`.
+    pub lister: String,
 }
 
 impl StackOptions {
     /// An embedded stack with one taskmanager.
     pub fn new(dir: impl Into<PathBuf>, binaries: Binaries) -> Self {
         let (api, taskmanager) = (Value::Null, Value::Null);
-        Self { dir: dir.into(), binaries, bus: Bus::None, taskmanagers: 1, api, taskmanager }
+        let lister = "cargo xtask".to_owned();
+        Self { dir: dir.into(), binaries, bus: Bus::None, taskmanagers: 1, api, taskmanager, lister }
     }
 }
 
@@ -155,7 +159,7 @@ impl Stack {
         let layout = Layout::create(&options.dir)?;
         let block = Block::take()?;
         let tokens = Tokens { member: Token::new(), other: Token::new(), admin: Token::new() };
-        let state = State::new(config::description(&layout, &block, &tokens)?);
+        let state = State::new(config::description(&layout, &block, &tokens, &options.lister)?);
         let mut stack = Self { layout, state, tokens, handed_over: false, block };
         stack.start_all(options, progress)?;
         Ok(stack)

@@ -58,12 +58,14 @@ pub(crate) fn start_and_leave(options: &StackOptions, restart: bool, interrupt: 
         say::note(&format!("  {words}"));
         interrupt.check()
     };
-    let stack = Stack::start(options, &progress)?;
+    let me = std::env::current_exe().context("xtask does not know its own program")?;
+    let mut options = options.clone();
+    options.lister = stack::quoted(me.to_str().context("the path of xtask is not UTF-8")?);
+    let stack = Stack::start(&options, &progress)?;
     interrupt.check()?;
     let dir = stack.layout().dir().to_owned();
-    let me = std::env::current_exe().context("xtask does not know its own program")?;
     let mut launch = Launch::new(me, stack.layout().log("supervisor"), &dir).arg("supervise").arg("--dir");
-    launch = launch.arg(dir.to_str().context("the stack's directory is not UTF-8")?);
+    launch = launch.arg(dir.to_str().context("the path of the stack is not UTF-8")?);
     if restart {
         launch = launch.arg("--restart");
     }
@@ -118,7 +120,7 @@ pub(crate) fn stop(dir: &Path, daemon: &str) -> Result<()> {
 
 pub(crate) fn start(dir: &Path, daemon: &str) -> Result<()> {
     stack::release(dir, daemon)?;
-    wait_for(&format!("{daemon} to run; a stack without supervision starts nothing"), TAKES_OVER_WITHIN, || {
+    wait_for(&format!("{daemon} to run; is the supervisor alive?"), TAKES_OVER_WITHIN, || {
         let state = State::read(&Layout::open(dir)?)?;
         Ok((!state.find(daemon)?.process.is_gone()).then_some(()))
     })

@@ -23,10 +23,9 @@ pub(super) fn taskmanager_name(n: usize) -> String {
 }
 
 /// What is known of a stack before anything runs.
-pub(super) fn description(layout: &Layout, block: &Block, tokens: &Tokens) -> Result<Description> {
+pub(super) fn description(layout: &Layout, block: &Block, tokens: &Tokens, lister: &str) -> Result<Description> {
     let port = free_port(block.services(), API_PORT)?;
     let pki = layout.pki();
-    let xtask = "cargo xtask guests --dir";
     Ok(Description {
         api: format!("http://{}:{port}", block.services()),
         token: tokens.member.token.clone(),
@@ -37,8 +36,18 @@ pub(super) fn description(layout: &Layout, block: &Block, tokens: &Tokens) -> Re
         pids: BTreeMap::new(),
         metrics: BTreeMap::new(),
         grpc: Grpc { ca: pki.join("ca.pem"), cert: pki.join("reader.pem"), key: pki.join("reader.key") },
-        guests: format!("{xtask} {}", text(layout.dir())?),
+        guests: format!("{lister} guests --dir {}", quoted(&text(layout.dir())?)),
     })
+}
+
+/// A word as a shell reads it.
+pub fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }
 
 /// Writes the files of all daemons and the tokens.
@@ -167,6 +176,15 @@ mod tests {
             "api": {"bind_port": 1},
         });
         assert_eq!(config, expected);
+    }
+
+    #[test]
+    fn a_shell_reads_a_quoted_word_as_it_was() {
+        for word in ["/tmp/a", "/tmp/a b", "it's", "", "$HOME;`x`"] {
+            let output =
+                std::process::Command::new("sh").args(["-c", &format!("printf %s {}", super::quoted(word))]).output();
+            assert_eq!(String::from_utf8_lossy(&output.expect("sh runs").stdout), word);
+        }
     }
 
     #[test]

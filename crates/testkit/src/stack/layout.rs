@@ -36,10 +36,8 @@ impl Layout {
             &layout.mark(),
             "The directory of a redtrove stack; cargo xtask down removes it.\n",
         )?;
-        for part in
-            [layout.dir.join("config"), layout.logs(), layout.pki(), layout.instances(), layout.dir.join("held")]
-        {
-            private_dir(&part)?;
+        for part in ["config", "log", "pki", "instances", "held", "released"] {
+            private_dir(&layout.dir.join(part))?;
         }
         Ok(layout)
     }
@@ -120,6 +118,11 @@ impl Layout {
     /// While this file is there, the supervisor leaves the daemon dead.
     pub fn held(&self, daemon: &str) -> PathBuf {
         self.dir.join("held").join(daemon)
+    }
+
+    /// The supervisor takes this file away and starts the daemon.
+    pub fn released(&self, daemon: &str) -> PathBuf {
+        self.dir.join("released").join(daemon)
     }
 }
 

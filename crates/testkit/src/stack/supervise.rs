@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
 use super::description::Description;
@@ -125,7 +126,7 @@ impl Backoff {
 }
 
 /// Watches the stack in `dir` until its directory is gone. With `restart`, a daemon that died is started again unless
-/// it is held; without, it stays dead and only the block of addresses is kept. `say` is told what happens.
+/// it is held; without, it stays dead until somebody releases it. `say` is told what happens.
 ///
 /// # Errors
 /// The state cannot be read or written.
@@ -138,31 +139,40 @@ pub fn supervise(dir: &Path, restart: bool, say: &dyn Fn(&str)) -> Result<()> {
     let mut backoffs: BTreeMap<String, Backoff> = BTreeMap::new();
     while layout.is_stack() {
         pause(LOOK_EVERY);
-        if restart {
-            restart_dead(&layout, &mut state, &mut backoffs, say)?;
-        }
+        start_dead(&layout, &mut state, restart.then_some(&mut backoffs), say)?;
     }
     Ok(())
 }
 
-fn restart_dead(
+/// Starts the dead daemons that somebody released, and with `backoffs` every other one that is not held.
+fn start_dead(
     layout: &Layout,
     state: &mut State,
-    backoffs: &mut BTreeMap<String, Backoff>,
+    mut backoffs: Option<&mut BTreeMap<String, Backoff>>,
     say: &dyn Fn(&str),
 ) -> Result<()> {
-    let dead = |daemon: &&Daemon| daemon.process.is_gone() && !layout.held(&daemon.name).exists();
-    let names: Vec<String> = state.daemons().filter(dead).map(|daemon| daemon.name.clone()).collect();
-    for name in names {
+    let dead = state.daemons().filter(|daemon| daemon.process.is_gone());
+    let dead: Vec<String> = dead.map(|daemon| daemon.name.clone()).collect();
+    for name in dead {
         let now = Instant::now();
-        let backoff = backoffs.entry(name.clone()).or_insert_with(|| Backoff::new(now));
-        if !backoff.is_due(now) {
+        let asked_for = fs::remove_file(layout.released(&name)).is_ok();
+        let due = match &mut backoffs {
+            Some(backoffs) if !layout.held(&name).exists() => {
+                let backoff = backoffs.entry(name.clone()).or_insert_with(|| Backoff::new(now));
+                let due = asked_for || backoff.is_due(now);
+                if due {
+                    backoff.restarted(now);
+                }
+                due
+            }
+            _ => asked_for,
+        };
+        if !due {
             continue;
         }
-        backoff.restarted(now);
         match state.start_again(&name) {
-            Ok(process) => say(&format!("{name} had died and runs again as process {}", process.pid)),
-            Err(error) => say(&format!("{name} had died and cannot be started: {error:#}")),
+            Ok(process) => say(&format!("{name} had ended and runs again as process {}", process.pid)),
+            Err(error) => say(&format!("{name} had ended and cannot be started: {error:#}")),
         }
         state.save(layout)?;
     }
@@ -179,16 +189,20 @@ pub fn hold(dir: &Path, name: &str) -> Result<()> {
     fs::write(layout.held(name), "").with_context(|| format!("cannot hold {name}"))?;
     // Read again: it may have been restarted just before the mark was seen.
     let process = State::read(&layout)?.find(name)?.process;
+    process.signal(Signal::CONT)?;
     process.terminate(Duration::from_secs(20))
 }
 
-/// Lets the supervisor start a held daemon again.
+/// Has the supervisor start a daemon again that was held or has died; one that runs is left as it is.
 ///
 /// # Errors
 /// There is none of this name.
 pub fn release(dir: &Path, name: &str) -> Result<()> {
     let layout = Layout::open(dir)?;
-    State::read(&layout)?.find(name)?;
+    let running = !State::read(&layout)?.find(name)?.process.is_gone();
+    if !running {
+        fs::write(layout.released(name), "").with_context(|| format!("cannot release {name}"))?;
+    }
     match fs::remove_file(layout.held(name)) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).context("cannot release the daemon"),
         _ => Ok(()),

@@ -122,7 +122,7 @@ fn reaches(crate_name: &str, closure: &[String], banned: &[&str]) -> Vec<String>
 
 #[cfg(test)]
 mod tests {
-    use super::{MAY_USE, Metadata, NEVER_REACHES, reaches, sideways, workspace};
+    use super::{MAY_USE, Metadata, NEVER_REACHES, check, reaches, sideways, workspace};
 
     fn metadata(text: &str) -> Metadata {
         serde_json::from_str(text).expect("metadata")
@@ -158,6 +158,11 @@ mod tests {
         let closure = ["redtrove-core".to_owned(), "tokio-util".to_owned()];
         assert!(reaches("redtrove-core", &closure, &["tokio"]).is_empty());
         assert_eq!(reaches("redtrove-core", &closure, &["tokio-util"]), vec!["redtrove-core reaches tokio-util"]);
+    }
+
+    #[test]
+    fn this_workspace_keeps_to_the_rules() {
+        check().expect("the direction of dependencies");
     }
 
     #[test]

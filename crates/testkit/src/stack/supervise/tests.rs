@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::{Backoff, FIRST_PAUSE, LIVED, LONGEST_PAUSE, State, hold, release, restart_dead};
+use super::{Backoff, FIRST_PAUSE, LIVED, LONGEST_PAUSE, State, hold, release, start_dead};
 use crate::process::Launch;
 use crate::process::table::STACK_DIR_VARIABLE;
 use crate::stack::description::{Description, Grpc};
@@ -49,7 +49,7 @@ fn a_dead_daemon_runs_again_and_a_held_one_does_not() {
 
     first.kill().expect("killed");
     wait_for("the restart", Duration::from_secs(10), || {
-        restart_dead(&layout, &mut state, &mut backoffs, &|_| {})?;
+        start_dead(&layout, &mut state, Some(&mut backoffs), &|_| {})?;
         Ok((!state.find("api")?.process.is_gone()).then_some(()))
     })
     .expect("it runs again");
@@ -62,7 +62,7 @@ fn a_dead_daemon_runs_again_and_a_held_one_does_not() {
     assert!(second.is_gone());
     let until = Instant::now() + 4 * FIRST_PAUSE;
     wait_for("time enough for a restart", Duration::from_secs(5), || {
-        restart_dead(&layout, &mut state, &mut backoffs, &|_| {})?;
+        start_dead(&layout, &mut state, Some(&mut backoffs), &|_| {})?;
         Ok((Instant::now() > until).then_some(()))
     })
     .expect("time passes");
@@ -71,11 +71,31 @@ fn a_dead_daemon_runs_again_and_a_held_one_does_not() {
     release(layout.dir(), "api").expect("released");
     release(layout.dir(), "api").expect("twice is fine");
     wait_for("the restart", Duration::from_secs(10), || {
-        restart_dead(&layout, &mut state, &mut backoffs, &|_| {})?;
+        start_dead(&layout, &mut state, Some(&mut backoffs), &|_| {})?;
         Ok((!state.find("api")?.process.is_gone()).then_some(()))
     })
     .expect("it runs again");
     crate::stack::end(layout.dir()).expect("all ends");
+}
+
+#[test]
+fn without_restarts_a_dead_daemon_runs_again_only_when_it_is_released() {
+    let parent = tempfile::tempdir().expect("a directory");
+    let layout = Layout::create(&parent.path().join("stack")).expect("a new stack");
+    let mut state = stack_of_a_sleeper(&layout);
+    let first = state.find("api").expect("it is there").process;
+    release(layout.dir(), "api").expect("one that runs is left as it is");
+    first.kill().expect("killed");
+    start_dead(&layout, &mut state, None, &|_| {}).expect("a look");
+    assert!(state.find("api").expect("it is there").process.is_gone());
+
+    release(layout.dir(), "api").expect("released");
+    start_dead(&layout, &mut state, None, &|_| {}).expect("a look");
+    let second = state.find("api").expect("it is there").process;
+    assert!(!second.is_gone());
+    second.kill().expect("killed");
+    start_dead(&layout, &mut state, None, &|_| {}).expect("a look");
+    assert!(state.find("api").expect("it is there").process.is_gone(), "one release is one start");
 }
 
 #[test]
