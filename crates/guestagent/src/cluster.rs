@@ -36,6 +36,18 @@ pub struct ServerInfo {
     pub used_memory: u64,
 }
 
+impl ServerInfo {
+    /// Whether this is a server of `wanted`, and not too old to be driven; otherwise a sentence that says what it is.
+    pub fn fits(&self, wanted: Engine) -> Result<(), String> {
+        let (found, version, oldest) = (self.engine, self.version, wanted.oldest());
+        if found == wanted && version >= oldest {
+            Ok(())
+        } else {
+            Err(format!("the node runs {found} {version}, and {wanted} {oldest} or newer is needed"))
+        }
+    }
+}
+
 fn command(words: &[&str]) -> Cmd {
     let mut words = words.iter();
     let mut command = cmd(words.next().unwrap_or(&"PING"));
@@ -60,8 +72,12 @@ fn unreadable(error: &dyn std::fmt::Display) -> Failure {
 impl Connection {
     /// The node's view of its cluster, in one round trip. `complete` is the agent's own knowledge.
     pub async fn view(&self, complete: bool) -> Result<NodeView, Failure> {
-        let asked =
-            vec![command(&["CLUSTER", "NODES"]), command(&["CLUSTER", "INFO"]), cmd("DBSIZE"), command(&["INFO", "server"])];
+        let asked = vec![
+            command(&["CLUSTER", "NODES"]),
+            command(&["CLUSTER", "INFO"]),
+            cmd("DBSIZE"),
+            command(&["INFO", "server"]),
+        ];
         let replies = self.ask(asked).await?;
         let [nodes, cluster, keys, server]: [Reply; 4] =
             replies.try_into().map_err(|_| unreadable(&"the number of replies is not that of the commands"))?;
@@ -98,7 +114,12 @@ impl Connection {
     }
 
     /// Sets what is given of node timeout (milliseconds) and configuration epoch, then takes slots.
-    pub async fn add_slots(&self, range: Option<SlotRange>, epoch: Option<u64>, timeout: Option<u32>) -> Result<(), Failure> {
+    pub async fn add_slots(
+        &self,
+        range: Option<SlotRange>,
+        epoch: Option<u64>,
+        timeout: Option<u32>,
+    ) -> Result<(), Failure> {
         let timeout = timeout.map(|timeout| node_timeout(timeout.into()));
         let epoch = epoch.map(|epoch| command(&["CLUSTER", "SET-CONFIG-EPOCH", &epoch.to_string()]));
         let before: Vec<Cmd> = timeout.into_iter().chain(epoch).collect();
@@ -157,4 +178,29 @@ fn node_timeout(milliseconds: u64) -> Cmd {
 /// Redis and Valkey both say `ERR Unknown node <id>`.
 fn is_unknown_node(refusal: &Refusal) -> bool {
     refusal.0.to_ascii_lowercase().contains("unknown node")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_that_are_too_old_or_another_do_not_fit() {
+        let fits = |engine, version: &str, wanted| {
+            ServerInfo { engine, version: version.parse().unwrap(), loading: false, used_memory: 0 }.fits(wanted)
+        };
+        use Engine::{Redis, Valkey};
+        assert!(fits(Redis, "7.0.0", Redis).is_ok() && fits(Redis, "8.2.1", Redis).is_ok());
+        assert!(fits(Valkey, "7.2.0", Valkey).is_ok());
+        assert!(fits(Valkey, "8.0.0", Redis).is_err() && fits(Redis, "7.2.4", Valkey).is_err());
+        assert!(fits(Valkey, "7.1.0", Valkey).is_err());
+        let error = fits(Redis, "6.2.14", Redis).unwrap_err();
+        assert_eq!(error, "the node runs redis 6.2.14, and redis 7.0.0 or newer is needed");
+    }
+
+    #[test]
+    fn an_unknown_node_is_told_from_other_refusals() {
+        assert!(is_unknown_node(&Refusal("ERR Unknown node 07c3".into())));
+        assert!(!is_unknown_node(&Refusal("ERR I tried hard but I can't forget myself...".into())));
+    }
 }

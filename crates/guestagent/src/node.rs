@@ -121,7 +121,10 @@ impl Node {
         let node = Arc::clone(self);
         let job = async move {
             let _turn = node.turn.lock().await;
-            node.with_home(move |node| node.fence.admit(&node.home, generation)).await?;
+            // Only a new highest has to go to the disk.
+            if node.fence.highest() != Some(generation) {
+                node.with_home(move |node| node.fence.admit(&node.home, generation)).await?;
+            }
             work(Arc::clone(&node)).await
         };
         let done = self.tasks.spawn(job.in_current_span()).await;

@@ -123,7 +123,9 @@ impl Supervision {
     /// Finds the server that runs in this directory or starts one.
     async fn start(&self, binary: PathBuf) -> Result<Running, String> {
         self.phase.send_replace(Phase::Starting);
-        if let Some(running) = self.adopt().await.map_err(|error| format!("a running one cannot be watched: {error}"))? {
+        if let Some(running) =
+            self.adopt().await.map_err(|error| format!("a running one cannot be watched: {error}"))?
+        {
             tracing::info!(redis.pid = running.mark.pid, "redis-server runs already as process {}", running.mark.pid);
             return Ok(running);
         }

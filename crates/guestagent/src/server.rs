@@ -18,6 +18,8 @@ use crate::service::Service;
 
 /// How long a connection may be silent before it is asked whether it still lives.
 const KEEPALIVE: Duration = Duration::from_secs(30);
+/// How long callers have to hang up when the agent ends; one that is paused never would.
+const FAREWELL: Duration = Duration::from_secs(3);
 /// The largest request: a thousand node ids and a hundred long settings are below it. Bytes.
 const MAX_REQUEST: usize = 256 * 1024;
 
@@ -48,6 +50,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
             .register_encoded_file_descriptor_set(DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
+    let stop = shutdown.token().clone();
     let serving = Server::builder()
         .tls_config(tls)
         .context("the certificates of [tls] cannot be used")?
@@ -58,9 +61,16 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
         .add_service(reflection().build_v1alpha()?)
         .serve_with_incoming_shutdown(
             TcpIncoming::from(listener).with_nodelay(Some(true)),
-            shutdown.token().clone().cancelled_owned(),
+            stop.clone().cancelled_owned(),
         );
+    let patience = async {
+        stop.cancelled().await;
+        tokio::time::sleep(FAREWELL).await;
+    };
     tracing::info!(instance.id = %instance, "the guest agent of instance {instance} listens on {address}");
     notify::ready();
-    serving.await.context("the gRPC server ended")
+    tokio::select! {
+        ended = serving => ended.context("the gRPC server ended"),
+        () = patience => Ok(()),
+    }
 }

@@ -46,10 +46,17 @@ impl Service {
         if let Some(id) = metadata::request_id(request.metadata())? {
             span.record("request.id", id.as_str());
         }
+        if method != "Prepare" {
+            self.name_cluster(&span);
+        }
+        Ok(span)
+    }
+
+    /// Before `Prepare` is done the node has no cluster.
+    fn name_cluster(&self, span: &Span) {
         if let Some(state) = self.0.state() {
             span.record("cluster.id", tracing::field::display(state.prepared.cluster));
         }
-        Ok(span)
     }
 
     /// A method marked "reads".
@@ -82,9 +89,13 @@ impl Service {
         let checked = check(request.into_inner())?;
         let change = self.0.change(generation, move |node| work(node, checked));
         let done = change.instrument(span.clone()).await;
+        if method == "Prepare" {
+            self.name_cluster(&span);
+        }
+        let instance = self.0.instance();
         span.in_scope(|| match &done {
-            Ok(()) => tracing::info!("{method} is done"),
-            Err(error) => tracing::warn!("{method} failed: {error}"),
+            Ok(()) => tracing::info!("{method} of instance {instance} is done"),
+            Err(error) => tracing::warn!("{method} of instance {instance} failed: {error}"),
         });
         Ok(done?)
     }

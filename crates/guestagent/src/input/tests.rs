@@ -22,7 +22,10 @@ fn slots() {
         (v1::ClusterAddslotsRequest { first_slot: 9, last_slot: 8, ..good.clone() }, "last_slot"),
         (v1::ClusterAddslotsRequest { config_epoch: Some(0), ..good.clone() }, "config_epoch"),
         (v1::ClusterAddslotsRequest { forming_node_timeout_ms: Some(99), ..good.clone() }, "forming_node_timeout_ms"),
-        (v1::ClusterAddslotsRequest { forming_node_timeout_ms: Some(60_001), ..good.clone() }, "forming_node_timeout_ms"),
+        (
+            v1::ClusterAddslotsRequest { forming_node_timeout_ms: Some(60_001), ..good.clone() },
+            "forming_node_timeout_ms",
+        ),
         (v1::ClusterAddslotsRequest { expected_node_id: Some("x".into()), ..good.clone() }, "expected_node_id"),
     ] {
         assert_eq!(add_slots(&request).unwrap_err().field, field, "{request:?}");
@@ -33,7 +36,20 @@ fn slots() {
 fn addresses() {
     let read = |ip: &str, port| meet(&v1::ClusterMeetRequest { ip: ip.into(), port });
     assert!(read("10.0.0.1", 6379).is_ok() && read("fd00::1", 55_535).is_ok());
-    for ip in ["", "localhost", "10.0.0", "10.0.0.256", "10.0.0.1:6379", "[fd00::1]", " 10.0.0.1", "0.0.0.0", "::", "224.0.0.1", "255.255.255.255", "10.0.0.1\n"] {
+    for ip in [
+        "",
+        "localhost",
+        "10.0.0",
+        "10.0.0.256",
+        "10.0.0.1:6379",
+        "[fd00::1]",
+        " 10.0.0.1",
+        "0.0.0.0",
+        "::",
+        "224.0.0.1",
+        "255.255.255.255",
+        "10.0.0.1\n",
+    ] {
         assert_eq!(read(ip, 6379).unwrap_err().field, "ip", "{ip:?}");
     }
     for port in [0, 55_536, 65_535, 65_536, 65_536 + 6379, u32::MAX] {
@@ -43,7 +59,9 @@ fn addresses() {
 
 #[test]
 fn node_ids() {
-    let read = |ids: &[&str]| remove_nodes(&v1::RemoveNodesRequest { node_ids: ids.iter().map(ToString::to_string).collect() });
+    let read = |ids: &[&str]| {
+        remove_nodes(&v1::RemoveNodesRequest { node_ids: ids.iter().map(ToString::to_string).collect() })
+    };
     assert_eq!(read(&[ID, ID]).unwrap().len(), 1, "asked for twice, forgotten once");
     assert_eq!(read(&[]).unwrap_err().field, "node_ids");
     assert_eq!(read(&vec![ID; 1001]).unwrap_err().field, "node_ids");

@@ -29,11 +29,12 @@ const HOPELESS: u32 = 3;
 impl Node {
     /// Writes the configuration, starts redis-server and waits until it answers.
     pub(crate) async fn prepare(self: Arc<Self>, prepared: Prepared) -> Result<(), Failure> {
-        let fresh = match self.state() {
+        let (fresh, complete) = match self.state() {
             Some(state) if state.prepared != prepared => {
                 return Err(Failure::WrongState("the node is prepared already, with another request".to_owned()));
             }
-            state => state.is_none(),
+            Some(state) => (false, state.complete),
+            None => (true, false),
         };
         let engine = prepared.engine;
         let binary = self.binary(engine)?;
@@ -48,15 +49,13 @@ impl Node {
             self.set_state(Some(state));
         }
         self.server.want(binary);
-        let info = self.first_answer().await?;
-        if info.engine == engine && info.version >= engine.oldest() {
-            return Ok(());
+        if let Err(reason) = self.first_answer().await?.fits(engine) {
+            if !complete {
+                self.undo_prepare().await?;
+            }
+            return Err(Failure::WrongState(reason));
         }
-        let found = format!("the node runs {} {}", info.engine, info.version);
-        if fresh {
-            self.undo_prepare().await?;
-        }
-        Err(Failure::WrongState(format!("{found}, and {engine} {} or newer is needed", engine.oldest())))
+        Ok(())
     }
 
     /// Waits until redis-server answers, loading or not.

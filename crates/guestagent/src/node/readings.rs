@@ -81,7 +81,8 @@ impl Node {
             status.set_role(if own.master { v1::Role::Master } else { v1::Role::Replica });
             status.slots = convert::slot_ranges(&own.slots);
         }
-        let held = |reach| view.nodes.iter().filter(move |node| node.reach == reach).map(|node| node.id.into()).collect();
+        let held =
+            |reach| view.nodes.iter().filter(move |node| node.reach == reach).map(|node| node.id.into()).collect();
         status.failed_node_ids = held(Reach::Failed);
         status.suspected_node_ids = held(Reach::Suspected);
         Ok(info)

@@ -60,7 +60,8 @@ fn settings_replace_and_add() {
     .unwrap();
     let text = redis_conf(MACHINE, &settings);
     let lines = lines(&text);
-    for line in ["appendfsync always", "save 3600 1 300 100", "cluster-node-timeout 2000", "notify-keyspace-events \"\""]
+    for line in
+        ["appendfsync always", "save 3600 1 300 100", "cluster-node-timeout 2000", "notify-keyspace-events \"\""]
     {
         assert!(lines.contains(&line), "{line}\n{text}");
     }

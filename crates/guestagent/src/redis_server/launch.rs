@@ -113,3 +113,56 @@ async fn start_unit(systemctl: &str, unit: &str) -> Result<Running, String> {
         _ => Err(format!("{unit} was started and has ended again")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use rustix::process::{Pid, Signal, kill_process};
+
+    use super::*;
+
+    /// A `systemctl` that knows one unit, a process that sleeps.
+    const SYSTEMCTL: &str = r#"#!/bin/sh
+cd "$(dirname "$0")"
+for unit; do :; done
+[ "$unit" = good.service ] || { echo "Unit $unit not found." >&2; exit 5; }
+case "$1" in
+start) [ -e pid ] || { sleep 1000 >/dev/null 2>&1 & echo $! >pid; } ;;
+show) cat pid ;;
+esac
+"#;
+
+    #[tokio::test]
+    async fn a_unit_is_started_and_its_process_is_watched() {
+        let place = tempfile::tempdir().unwrap();
+        let home = Home::open(&place.path().join("node")).unwrap();
+        let program = place.path().join("systemctl");
+        std::fs::write(&program, SYSTEMCTL).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let systemd =
+            |unit: &str| Supervisor::Systemd { unit: unit.to_owned(), systemctl: program.display().to_string() };
+
+        let error = launch(&home, &systemd("bad.service"), Path::new("/unused")).await.unwrap_err();
+        assert!(error.ends_with("did not start bad.service: Unit bad.service not found."), "{error}");
+        let mut running = launch(&home, &systemd("good.service"), Path::new("/unused")).await.unwrap();
+        assert!(running.mark.is_alive());
+        kill_process(Pid::from_raw(running.mark.pid).unwrap(), Signal::KILL).unwrap();
+        assert_eq!(running.ended().await, format!("process {} ended", running.mark.pid));
+        let error = launch(&home, &systemd("good.service"), Path::new("/unused")).await.unwrap_err();
+        assert!(error.ends_with("has ended again"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_binary_that_is_not_there_is_named() {
+        let place = tempfile::tempdir().unwrap();
+        let home = Home::open(place.path()).unwrap();
+        let mut running = match launch(&home, &Supervisor::Process, Path::new("/no/such/redis-server")).await {
+            Ok(running) => running,
+            Err(error) => return assert!(error.contains("/no/such/redis-server"), "{error}"),
+        };
+        // `setsid` itself starts, and says in the log what it did not find.
+        running.ended().await;
+        assert!(home.log_tail().contains("/no/such/redis-server"), "{}", home.log_tail());
+    }
+}

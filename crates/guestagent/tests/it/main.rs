@@ -1,0 +1,18 @@
+//! The guest agent as it runs: its binary, real redis-servers, mutual TLS.
+
+#[cfg(test)]
+mod acl;
+#[cfg(test)]
+mod depth;
+#[cfg(test)]
+mod forming;
+#[cfg(test)]
+mod harness;
+#[cfg(test)]
+mod input;
+#[cfg(test)]
+mod outside;
+#[cfg(test)]
+mod roles;
+#[cfg(test)]
+mod survival;

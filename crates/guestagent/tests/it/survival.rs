@@ -1,0 +1,135 @@
+//! redis-server outlives its agent, and comes back when it ends.
+
+use std::time::{Duration, Instant};
+
+use redtrove_guest_rpc::v1;
+use rustix::process::{Pid, Signal, kill_process};
+use tonic::Code;
+
+use crate::harness::{World, at, prepare_request, refused, wait_for};
+
+#[tokio::test]
+async fn an_agent_that_ends_leaves_redis_alone_and_adopts_it_later() {
+    let world = World::new();
+    let mut agent = world.agent(1).await;
+    let mut client = world.control(&agent).await;
+    client.form_alone(&agent).await;
+    wait_for("a write", || async { (agent.cli(&["set", "k", "v"]) == "OK").then_some(()) }).await;
+    let first = agent.redis().unwrap();
+
+    for signal in [Signal::KILL, Signal::TERM] {
+        let asked = Instant::now();
+        let status = agent.end(signal);
+        // This test's own connection is open and does not answer meanwhile, as a paused taskmanager's would.
+        assert!(asked.elapsed() < Duration::from_secs(10), "it ended after {:?}", asked.elapsed());
+        assert_eq!(status.success(), signal == Signal::TERM, "SIGTERM is an orderly end");
+        assert!(first.is_alive() && agent.cli(&["get", "k"]) == "v", "clients notice nothing");
+        agent.start_again().await;
+        let mut client = world.control(&agent).await;
+        let status = client.wait_state(v1::RedisState::Running).await;
+        assert!(status.complete);
+        assert_eq!(agent.redis(), Some(first.clone()), "the same process");
+        client.prepare(&agent).await;
+        assert_eq!(agent.redis(), Some(first.clone()), "repeated, Prepare does nothing");
+        assert_eq!(agent.cli(&["get", "k"]), "v");
+    }
+
+    // Killed before it wrote down whom it had started: the socket tells.
+    agent.end(Signal::KILL);
+    std::fs::remove_file(agent.directory.join("redis.pid")).unwrap();
+    agent.start_again().await;
+    world.control(&agent).await.wait_state(v1::RedisState::Running).await;
+    assert_eq!(agent.redis(), Some(first));
+}
+
+#[tokio::test]
+async fn a_killed_redis_comes_back_as_it_was() {
+    let world = World::new();
+    let agent = world.agent(1).await;
+    let mut client = world.control(&agent).await;
+    client.prepare(&agent).await;
+    let first = agent.kill_redis();
+    wait_for("another process", || async { agent.redis().filter(|mark| *mark != first) }).await;
+    client.wait_state(v1::RedisState::Running).await;
+    assert!(agent.cli(&["get", "k"]).contains("NOAUTH"), "killed before complete, it comes back closed");
+
+    let id = client.topology().await.node_id;
+    client.form_alone(&agent).await;
+    wait_for("a write", || async { (agent.cli(&["set", "k", "v"]) == "OK").then_some(()) }).await;
+    let second = agent.kill_redis();
+    wait_for("another process", || async { agent.redis().filter(|mark| *mark != second) }).await;
+    client.wait_state(v1::RedisState::Running).await;
+    assert_eq!(client.topology().await.node_id, id, "the same node");
+    let value = wait_for("a read", || async { Some(agent.cli(&["get", "k"])).filter(|v| !v.contains("DOWN")) }).await;
+    assert_eq!(value, "v", "killed after complete, it comes back open, with its keys");
+}
+
+#[tokio::test]
+async fn redis_killed_while_the_agent_is_away_is_started_again() {
+    let world = World::new();
+    let mut agent = world.agent(1).await;
+    let mut client = world.control(&agent).await;
+    client.prepare(&agent).await;
+    agent.end(Signal::KILL);
+    let first = agent.kill_redis();
+    agent.start_again().await;
+    wait_for("another process", || async { agent.redis().filter(|mark| *mark != first) }).await;
+    world.control(&agent).await.wait_state(v1::RedisState::Running).await;
+}
+
+#[tokio::test]
+async fn one_that_hangs_is_down() {
+    let world = World::new();
+    let mut agent = world.agent(1).await;
+    let mut client = world.control(&agent).await;
+    client.prepare(&agent).await;
+    let pid = Pid::from_raw(agent.redis().unwrap().pid).unwrap();
+    kill_process(pid, Signal::STOP).unwrap();
+    let (code, message) = refused(client.0.get_topology(v1::GetTopologyRequest {}).await);
+    assert_eq!(code, Code::Unavailable, "{message}");
+    client.wait_state(v1::RedisState::Down).await;
+    agent.end(Signal::KILL);
+    agent.start_again().await;
+    kill_process(pid, Signal::CONT).unwrap();
+    world.control(&agent).await.wait_state(v1::RedisState::Running).await;
+}
+
+#[tokio::test]
+async fn one_that_does_not_start_says_why() {
+    let world = World::new();
+    let agent = world.agent(1).await;
+    let mut client = world.control(&agent).await;
+    let mut request = prepare_request(&agent);
+    request.settings = [("maxmemory-policy".to_owned(), "sometimes".to_owned())].into();
+    let (code, message) = refused(client.0.prepare(at(1, request)).await);
+    assert_eq!(code, Code::Unavailable);
+    assert!(message.contains("maxmemory-policy") && message.contains("must be one of"), "{message}");
+    let status = client.wait_state(v1::RedisState::Down).await;
+    assert!(status.detail.contains("maxmemory-policy"), "{status:?}");
+    let (code, _) = refused(client.0.prepare(at(1, prepare_request(&agent))).await);
+    assert_eq!(code, Code::FailedPrecondition, "prepared already, with another request");
+}
+
+#[tokio::test]
+async fn another_engine_than_asked_for_is_refused_and_stopped() {
+    let world = World::new();
+    let agent = world.agent(1).await;
+    let mut client = world.control(&agent).await;
+    let request = v1::PrepareRequest { engine: "valkey".into(), ..prepare_request(&agent) };
+    let (code, message) = refused(client.0.prepare(at(1, request)).await);
+    assert_eq!(code, Code::FailedPrecondition, "{message}");
+    assert!(message.contains("redis 7") && message.contains("valkey 7.2.0 or newer"), "{message}");
+    assert!(!agent.redis().unwrap().is_alive());
+    assert_eq!(client.status().await.state(), v1::RedisState::Unprepared);
+    client.prepare(&agent).await;
+    client.wait_state(v1::RedisState::Running).await;
+}
+
+#[tokio::test]
+async fn a_directory_has_one_agent() {
+    let world = World::new();
+    let agent = world.agent(1).await;
+    let status = agent.command().output().unwrap();
+    assert!(status.status.success(), "{status:?}");
+    world.reader(&agent).await.status().await;
+}
