@@ -92,7 +92,7 @@ pub fn install(packages: &[Package]) -> Result<()> {
         command.args(["-n", "sh"]);
         command
     } else {
-        bail!(refused("packages are missing and sudo needs a password"));
+        bail!(refused("packages are missing and sudo is refused or not there"));
     };
     command.args(["-c", SCRIPT, "redtrove-install", POLICY]).args(packages.iter().map(|package| package.name));
     command.stdin(Stdio::null()).process_group(0);
