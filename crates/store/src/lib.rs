@@ -11,6 +11,8 @@
 mod backend;
 mod catalogue;
 mod connect;
+#[cfg(feature = "contract")]
+pub mod contract;
 mod log;
 mod mariadb;
 mod monitor;

@@ -121,7 +121,7 @@ impl MariaDbStore {
     /// Brings the schema up to date, holding a lock of the server.
     pub async fn migrate(connection: &str) -> Result<(), ConnectError> {
         let mut connection = options(connection)?.connect().await.map_err(unreachable)?;
-        schema::mariadb().run(&mut connection).await.map_err(ConnectError::Migration)?;
+        schema::mariadb().run_direct(None, &mut connection, false).await.map_err(ConnectError::Migration)?;
         connection.close().await.map_err(unreachable)
     }
 

@@ -129,7 +129,7 @@ impl SqliteStore {
         let mut connection = options.busy_timeout(MIGRATION_TIMEOUT).connect().await.map_err(unreachable)?;
         // The transaction around all of it is the lock, and what makes a migration happen wholly or not at all.
         let mut tx = connection.begin_with(SqliteBackend::BEGIN).await.map_err(unreachable)?;
-        schema::sqlite().run(&mut *tx).await.map_err(ConnectError::Migration)?;
+        schema::sqlite().run_direct(None, &mut *tx, false).await.map_err(ConnectError::Migration)?;
         tx.commit().await.map_err(unreachable)?;
         connection.close().await.map_err(unreachable)
     }

@@ -1,0 +1,253 @@
+//! The contract of the Store port as a suite of cases, for every implementation: each case gets an empty store.
+//!
+//! The cases read no clock and wait for nothing: a lease of no length has expired at once.
+
+#![expect(clippy::unwrap_used, reason = "a case that cannot go on has failed")]
+
+mod catalogue;
+mod delete;
+mod leases;
+mod log;
+mod monitor;
+mod submit;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use redtrove_core::ids::{DatastoreId, DatastoreVersionId};
+use redtrove_core::slots::divide;
+use redtrove_core::topology::Engine;
+use redtrove_core::{ClusterId, InstanceId, NodeId, ProjectId, RequestId, TaskId};
+use redtrove_engine::Store;
+use redtrove_engine::ports::{Claimed, Ending, Limits, NewCluster, NewInstance, NewTask, NewVersion, Outcome};
+use redtrove_engine::task::TaskKind;
+use uuid::Uuid;
+
+/// Calls a macro with the names of all cases, such as one that makes a test of each.
+#[macro_export]
+macro_rules! for_each_case {
+    ($macro:ident) => {
+        $macro! {
+            submit::a_cluster_reads_back_as_asked_for,
+            submit::names_are_kept_to_the_letter,
+            submit::pages_follow_the_order_of_ids,
+            submit::racing_requests_never_exceed_a_quota,
+            submit::every_exceeded_resource_is_named,
+            submit::a_negative_limit_is_none,
+            submit::projects_do_not_share_a_quota,
+            delete::a_delete_takes_over_a_build,
+            delete::a_delete_under_way_changes_nothing,
+            delete::racing_deletes_are_taken_once,
+            delete::a_failed_delete_may_be_asked_for_again,
+            delete::only_the_project_deletes_its_clusters,
+            leases::racing_claims_are_won_once,
+            leases::a_valid_lease_keeps_others_out,
+            leases::an_expired_lease_goes_to_the_next,
+            leases::an_expired_lease_is_good_until_somebody_claims,
+            leases::a_task_given_back_is_due_after_its_pause,
+            leases::a_token_rises_past_what_was_seen,
+            leases::tokens_grow_over_the_tasks_of_a_cluster,
+            leases::claimable_tasks_come_oldest_first,
+            leases::a_task_past_its_deadline_is_claimable,
+            log::a_record_keeps_all_that_belongs_to_it,
+            log::a_record_that_comes_again_changes_nothing,
+            log::a_lost_lease_writes_nothing,
+            log::a_success_clears_the_fault,
+            log::a_failure_is_kept_where_it_belongs,
+            log::a_life_never_goes_back,
+            log::long_texts_keep_their_beginning,
+            log::an_instance_gone_frees_its_quota_once,
+            log::a_deleted_cluster_is_never_shown_again,
+            catalogue::a_version_is_added_once,
+            catalogue::the_default_moves,
+            catalogue::racing_additions_add_one,
+            catalogue::flavors_are_replaced,
+            monitor::one_monitor_at_a_time,
+            monitor::what_was_heard_is_kept,
+            monitor::deleted_instances_are_known_by_their_rows,
+            monitor::the_clock_is_the_databases,
+        }
+    };
+}
+
+/// One case.
+#[derive(Clone, Copy)]
+pub struct Case {
+    /// Its name: `<topic>::<sentence>`.
+    pub name: &'static str,
+    /// Runs it. It panics where the contract is broken.
+    pub run: fn(Bed) -> Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl fmt::Debug for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+macro_rules! listed {
+    ($($topic:ident::$case:ident),+ $(,)?) => {
+        vec![$(Case {
+            name: concat!(stringify!($topic), "::", stringify!($case)),
+            run: |bed| Box::pin($topic::$case(bed)),
+        }),+]
+    };
+}
+
+/// Every case.
+pub fn cases() -> Vec<Case> {
+    for_each_case!(listed)
+}
+
+/// What a case works on.
+#[derive(Clone)]
+pub struct Bed {
+    /// An empty store.
+    store: Arc<dyn Store>,
+    /// The same database through another store; where an implementation has only one, that one again.
+    second: Arc<dyn Store>,
+    ids: Arc<AtomicU64>,
+    version: DatastoreVersionId,
+}
+
+impl fmt::Debug for Bed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bed").field("ids", &self.ids).finish_non_exhaustive()
+    }
+}
+
+/// The limits of one who has none.
+const UNLIMITED: Limits = Limits { instances: -1, volumes_gb: -1 };
+/// Longer than any case takes.
+const LONG: Duration = Duration::from_secs(3_600);
+
+impl Bed {
+    /// A bed of an empty store, and of another one on the same database.
+    pub async fn new(store: Arc<dyn Store>, second: Arc<dyn Store>) -> Self {
+        let bed = Self { store, second, ids: Arc::default(), version: DatastoreVersionId(Uuid::from_u128(7)) };
+        let version = NewVersion { version_id: bed.version, ..bed.new_version("redis", "7.0") };
+        assert!(bed.store.add_version(&version).await.unwrap(), "the store was not empty");
+        bed
+    }
+
+    /// An id that sorts after all before it.
+    fn ordered(&self) -> Uuid {
+        Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000 + u128::from(self.ids.fetch_add(1, Ordering::SeqCst)))
+    }
+
+    /// An id in no order.
+    fn scattered(&self) -> Uuid {
+        let number = self.ids.fetch_add(1, Ordering::SeqCst) + 1;
+        Uuid::from_u128(u128::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835))
+    }
+
+    fn project(&self) -> ProjectId {
+        "project-a".parse().unwrap()
+    }
+
+    fn new_version(&self, datastore: &str, version: &str) -> NewVersion {
+        NewVersion {
+            datastore: datastore.to_owned(),
+            datastore_id: DatastoreId(self.scattered()),
+            version: version.to_owned(),
+            version_id: DatastoreVersionId(self.scattered()),
+            engine: Engine::Redis,
+            is_default: false,
+            settings: [("appendfsync".to_owned(), "always".to_owned())].into(),
+        }
+    }
+
+    fn new_task(&self, kind: TaskKind) -> NewTask {
+        NewTask {
+            id: TaskId(self.ordered()),
+            kind,
+            request: RequestId::new(self.scattered()),
+            traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
+            time_limit: LONG,
+        }
+    }
+
+    /// A cluster of this many members with a volume of 2 GB each.
+    fn new_cluster(&self, name: &str, members: u32) -> NewCluster {
+        let slots = divide(members as usize).unwrap();
+        let instances = (1..=members).zip(slots).map(|(number, slots)| NewInstance {
+            id: InstanceId(self.scattered()),
+            name: format!("{name}-member-{number}"),
+            number,
+            flavor_id: "7".to_owned(),
+            ram_mb: 512,
+            volume_gb: 2,
+            planned_slots: Some(slots),
+        });
+        NewCluster {
+            id: ClusterId(self.scattered()),
+            project: self.project(),
+            name: name.to_owned(),
+            version: self.version,
+            instances: instances.collect(),
+            task: self.new_task(TaskKind::CreateCluster),
+            limits: UNLIMITED,
+        }
+    }
+
+    /// Submits a cluster of this many members.
+    async fn created(&self, members: u32) -> NewCluster {
+        let new = self.new_cluster("orders", members);
+        self.store.create_cluster(&new).await.unwrap();
+        new
+    }
+
+    /// Claims a task that may be claimed.
+    async fn claimed(&self, task: TaskId) -> Claimed {
+        self.store.claim(task, "tm-1", LONG).await.unwrap().unwrap()
+    }
+
+    /// Submits a cluster and ends its build well: a cluster that is ready.
+    async fn ready(&self, members: u32) -> NewCluster {
+        let new = self.created(members).await;
+        let lease = self.claimed(new.task.id).await.lease;
+        let complete = |instance: &NewInstance| (instance.id, redtrove_core::instance::Lifecycle::Complete);
+        let ending = Ending { lifecycles: new.instances.iter().map(complete).collect(), ..success() };
+        self.store.finish(&lease, &ending).await.unwrap();
+        new
+    }
+
+    /// Submits a delete and claims it.
+    async fn deleting(&self, cluster: ClusterId) -> Claimed {
+        let task = self.new_task(TaskKind::DeleteCluster);
+        self.store.delete_cluster(&self.project(), cluster, &task).await.unwrap();
+        self.claimed(task.id).await
+    }
+
+    /// Whether the project may have this many more instances and GB of volumes when it may have `limits` in all.
+    /// What is asked for is taken if it fits.
+    async fn fits(&self, instances: u32, limits: Limits) -> bool {
+        let new = NewCluster { limits, ..self.new_cluster("more", instances) };
+        match self.store.create_cluster(&new).await {
+            Ok(()) => true,
+            Err(error) => {
+                assert!(matches!(error, redtrove_engine::ports::SubmitError::Quota(_)), "{error}");
+                false
+            }
+        }
+    }
+}
+
+/// The end of a task that did what was asked, and nothing else.
+fn success() -> Ending {
+    Ending {
+        outcome: Outcome::Succeeded,
+        cluster_deleted: false,
+        lifecycles: Vec::new(),
+        faults: Vec::new(),
+        ended: Vec::new(),
+    }
+}
+
+fn node_id(number: u32) -> NodeId {
+    format!("{number:040x}").parse().unwrap()
+}

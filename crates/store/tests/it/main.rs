@@ -1,0 +1,3 @@
+//! The Store on real databases.
+
+mod sqlite;
