@@ -279,6 +279,36 @@ pub trait Store: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<(Cluster, Vec<Instance>)>, StoreError>;
 
+    /// An instance of the project that is not deleted, with its cluster. Implementations look it up by its id; this one
+    /// walks through the project's clusters.
+    async fn instance(&self, project: &ProjectId, id: InstanceId) -> Result<Option<(Cluster, Instance)>, StoreError> {
+        let all = self.instances(project, None, u32::MAX).await?;
+        Ok(all.into_iter().find(|(_, instance)| instance.id == id))
+    }
+
+    /// The project's instances that are not deleted, with their clusters, in the order of their ids, from the one
+    /// after `after`. Implementations ask for the page; this one walks through the project's clusters.
+    async fn instances(
+        &self,
+        project: &ProjectId,
+        after: Option<InstanceId>,
+        limit: u32,
+    ) -> Result<Vec<(Cluster, Instance)>, StoreError> {
+        let (mut found, mut last) = (Vec::new(), None);
+        loop {
+            let page = self.clusters(project, last, 100).await?;
+            let Some((cluster, _)) = page.last() else { break };
+            last = Some(cluster.id);
+            for (cluster, members) in page {
+                let after = members.into_iter().filter(|member| after.is_none_or(|id| member.id > id));
+                found.extend(after.map(|member| (cluster.clone(), member)));
+            }
+        }
+        found.sort_by_key(|(_, instance)| instance.id);
+        found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(found)
+    }
+
     /// Tasks that may be claimed now, oldest first: not ended, due, and without a valid lease.
     async fn claimable(&self, limit: u32) -> Result<Vec<TaskId>, StoreError>;
 

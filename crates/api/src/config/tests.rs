@@ -1,0 +1,61 @@
+//! What the file may say, and that the sample says all of it.
+
+use std::path::Path;
+
+use redtrove_service::config::parse;
+use redtrove_service::config::sample::compare;
+
+use super::*;
+
+const SMALLEST: &str = "[auth]\nstatic_tokens_file = \"/t\"\n[database]\nconnection = \"sqlite:///x.db\"\n";
+
+fn read(text: &str) -> Result<Config, String> {
+    parse::<Config>(Path::new("api.toml"), text).map_err(|error| error.to_string())
+}
+
+#[test]
+fn the_sample_shows_every_key_with_its_default() {
+    let problems = compare::<Config>(include_str!("../../../../deploy/config/redtrove-api.toml"));
+    // Of two keys that exclude each other a file can only have one; the other is in the prose above it.
+    assert_eq!(problems, ["the sample does not show 'database.connection'"]);
+}
+
+#[test]
+fn defaults_are_troves() {
+    let config = read(SMALLEST).unwrap();
+    assert_eq!(config.api.bind().to_string(), "127.0.0.1:8779");
+    assert_eq!(config.api.clusters_page_size.get(), 20);
+    assert_eq!(config.quota, Quota::default());
+    assert!(config.redis.cluster_support && config.redis.volume_support);
+    assert!(config.bus.is_none() && config.monitoring.is_none() && config.policy.is_empty());
+    assert!(config.check().is_ok());
+}
+
+#[test]
+fn a_wrong_setting_is_named_with_its_line() {
+    for (setting, part) in [
+        ("[api]\nbind_host = \"localhost\"", "key 'api.bind_host'"),
+        ("[api]\npublic_endpoint = \"db.example.org\"", "not a base URL"),
+        ("[api]\npublic_endpoint = \"ftp://db.example.org\"", "not a base URL"),
+        ("[api]\ntrusted_proxies = [\"proxy\"]", "key 'api.trusted_proxies[0]'"),
+        ("[api]\nclusters_page_size = 0", "key 'api.clusters_page_size'"),
+        ("[policy]\n\"cluster:explode\" = \"admin\"", "cluster:explode"),
+        ("[policy]\n\"cluster:create\" = \"everyone\"", "'everyone' is nobody known"),
+        ("[quota]\nmax_instances = 1", "unknown field"),
+    ] {
+        let error = read(&format!("{SMALLEST}{setting}\n")).unwrap_err();
+        assert!(error.contains(part) && error.contains("line "), "{setting}: {error}");
+    }
+}
+
+#[test]
+fn static_tokens_need_their_file() {
+    let config = read(&SMALLEST.replace("static_tokens_file = \"/t\"", "strategy = \"static\"")).unwrap();
+    assert_eq!(config.check().unwrap_err().key, "auth.static_tokens_file");
+}
+
+#[test]
+fn an_endpoint_loses_its_last_slash() {
+    let config = read(&format!("{SMALLEST}[api]\npublic_endpoint = \"https://db.example.org/\"\n")).unwrap();
+    assert_eq!(config.api.public_endpoint.unwrap().as_str(), "https://db.example.org");
+}

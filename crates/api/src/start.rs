@@ -1,0 +1,60 @@
+//! From a configuration to a service: opens what it names, and says so.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use redtrove_bus::{Publisher, Settings};
+use redtrove_engine::ports::{Bus, Clock, NoBus, Store};
+use redtrove_service::{Metrics, Shutdown, metrics};
+use secrecy::ExposeSecret;
+
+use crate::app::{App, Parts};
+use crate::auth::{Authenticator, StaticTokens};
+use crate::clock::ApiClock;
+use crate::config::{Auth, AuthStrategy, Config};
+use crate::health::Health;
+use crate::metrics::ApiMetrics;
+
+/// Opens database, broker and tokens.
+pub async fn app(config: Config, shutdown: &Shutdown) -> anyhow::Result<App> {
+    let clock: Arc<dyn Clock> = Arc::new(ApiClock::default());
+    let authenticator = authenticator(&config.auth)?;
+    let store = store(&config).await?;
+    let bus = bus(&config, clock.clone(), shutdown)?;
+    let numbers = Arc::new(Metrics::new("api", env!("CARGO_PKG_VERSION")));
+    let api_metrics = ApiMetrics::register(&numbers);
+    if let Some(monitoring) = &config.monitoring {
+        let health = Health::watch(store.clone(), shutdown);
+        metrics::serve(monitoring, numbers, move || health.check(), shutdown).await?;
+    }
+    let tasks = shutdown.tasks().clone();
+    Ok(App::new(Parts { store, bus, clock, authenticator, config, metrics: api_metrics, tasks }))
+}
+
+async fn store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    let url = config.database.url()?;
+    redtrove_store::connect(url.expose_secret()).await.context("the database cannot be used")
+}
+
+/// No section, no broker: the taskmanagers' sweepers find the work.
+fn bus(config: &Config, clock: Arc<dyn Clock>, shutdown: &Shutdown) -> anyhow::Result<Arc<dyn Bus>> {
+    let Some(bus) = &config.bus else { return Ok(Arc::new(NoBus)) };
+    let settings = Settings::parse(&bus.url()?).context("[bus] url_file cannot be used")?;
+    let (tasks, stop) = (shutdown.tasks(), shutdown.token().clone());
+    Ok(Arc::new(Publisher::start(settings, "redtrove-api", clock, tasks, stop)))
+}
+
+fn authenticator(auth: &Auth) -> anyhow::Result<Arc<dyn Authenticator>> {
+    match auth.strategy {
+        AuthStrategy::Static => {
+            let file = auth.static_tokens_file.as_deref().context("[auth] static_tokens_file is required")?;
+            let tokens = StaticTokens::load(file).context("[auth] static_tokens_file cannot be used")?;
+            tracing::info!(
+                file = %file.display(),
+                "STATIC TOKENS ARE IN USE: for demonstrations only, whoever can read {} can do everything",
+                file.display()
+            );
+            Ok(Arc::new(tokens))
+        }
+    }
+}

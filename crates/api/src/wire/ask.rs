@@ -1,0 +1,172 @@
+//! The bodies that are read. Bounds and forms are those of Trove's schema (`trove/common/apischema.py`); keys that
+//! the schema does not know are ignored, as Trove does.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use redtrove_core::request::{Label, WantedCluster, WantedMember};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::scalar::{FlavorRef, Object, VolumeSize};
+
+/// A key that may be left out, and is not null where it is there.
+fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// The body of `POST /clusters`.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct CreateAsk {
+    /// The cluster to be made.
+    #[schema(value_type = ClusterAsk)]
+    pub cluster: Object<ClusterAsk>,
+}
+
+/// A cluster to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct ClusterAsk {
+    /// Its name; need not be unique. At least one letter or digit, no control characters.
+    #[schema(value_type = String, min_length = 1, max_length = 255, example = "redis-clstr")]
+    pub name: Label,
+    /// What it is to run.
+    #[schema(value_type = DatastoreAsk)]
+    pub datastore: Object<DatastoreAsk>,
+    /// Its members, all alike: each becomes a master with an even share of the slots.
+    #[schema(value_type = Vec<InstanceAsk>, min_items = 1, max_items = 1000)]
+    pub instances: Vec<Object<InstanceAsk>>,
+    /// `affinity` or `anti-affinity`.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = String, required = false)]
+    pub locality: Option<Label>,
+    /// Not supported: anything but null is refused.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>, required = false)]
+    pub configuration: Option<Value>,
+    /// Taken and ignored: of use to other datastores only.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Object, required = false)]
+    pub extended_properties: Option<BTreeMap<String, Value>>,
+}
+
+/// The datastore of a cluster to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct DatastoreAsk {
+    /// The name or id of the datastore.
+    #[serde(rename = "type")]
+    #[schema(value_type = String, min_length = 1, max_length = 255, example = "redis")]
+    pub kind: Label,
+    /// The name or id of the version; the datastore's default if it is left out.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = String, required = false, example = "7.0")]
+    pub version: Option<Label>,
+}
+
+/// A member of a cluster to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct InstanceAsk {
+    /// The id of a flavor, as string or integer, or a URL that ends with it. Without one the answer is 403.
+    #[serde(rename = "flavorRef", default, deserialize_with = "given")]
+    #[schema(value_type = String, required = true, example = "2")]
+    pub flavor_ref: Option<FlavorRef>,
+    /// Its volume; required where there are volumes, refused where there are none.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = VolumeAsk, required = false)]
+    pub volume: Option<Object<VolumeAsk>>,
+    /// Its networks, one at most.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Vec<NicAsk>, required = false, max_items = 1)]
+    pub nics: Option<Nics>,
+    /// Where its machine is to be.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = String, required = false)]
+    pub availability_zone: Option<Label>,
+    /// In which region its machine is to be.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = String, required = false)]
+    pub region_name: Option<Label>,
+    /// Modules to be applied.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Vec<ModuleAsk>, required = false)]
+    pub modules: Option<Vec<Object<ModuleAsk>>>,
+}
+
+/// A volume.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct VolumeAsk {
+    /// GB: an integer from 1, or the same as a string of digits.
+    #[schema(value_type = u64, minimum = 1, example = 2)]
+    pub size: VolumeSize,
+    /// The kind of volume.
+    #[serde(rename = "type", default)]
+    #[schema(required = false)]
+    pub kind: Option<String>,
+}
+
+/// A network, by one of the keys that Trove's schema knows.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NicAsk {
+    /// The id of a network, as it was called first.
+    #[serde(rename = "net-id", default, deserialize_with = "given")]
+    #[schema(value_type = Uuid, required = false)]
+    pub net_id: Option<Uuid>,
+    /// The id of a network.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Uuid, required = false)]
+    pub network_id: Option<Uuid>,
+    /// The id of a subnet.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Uuid, required = false)]
+    pub subnet_id: Option<Uuid>,
+    /// The address to be taken.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = String, format = Ipv4, required = false)]
+    pub ip_address: Option<Ipv4Addr>,
+}
+
+/// At most one network.
+#[derive(Debug)]
+pub struct Nics(pub Vec<NicAsk>);
+
+impl<'de> Deserialize<'de> for Nics {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let nics = Vec::<Object<NicAsk>>::deserialize(deserializer)?;
+        if nics.len() > 1 {
+            return Err(serde::de::Error::custom("must have at most 1 network"));
+        }
+        Ok(Self(nics.into_iter().map(|Object(nic)| nic).collect()))
+    }
+}
+
+/// A module.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct ModuleAsk {
+    /// Its id.
+    pub id: Uuid,
+}
+
+/// The body of an action: one key, the action, with what belongs to it.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub struct ActionAsk(pub BTreeMap<String, Value>);
+
+impl From<CreateAsk> for WantedCluster {
+    fn from(CreateAsk { cluster: Object(cluster) }: CreateAsk) -> Self {
+        let Object(datastore) = cluster.datastore;
+        let members = cluster.instances.into_iter().map(|Object(instance)| WantedMember {
+            flavor: instance.flavor_ref.map(|FlavorRef(id)| id),
+            volume_gb: instance.volume.map(|Object(volume)| volume.size.0),
+        });
+        Self {
+            name: cluster.name,
+            datastore: datastore.kind,
+            version: datastore.version,
+            members: members.collect(),
+            locality: cluster.locality,
+            configuration: cluster.configuration.is_some(),
+        }
+    }
+}
