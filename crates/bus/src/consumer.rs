@@ -1,6 +1,7 @@
 //! The receiving side: connect, declare, consume, and again when the connection is lost.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -47,6 +48,7 @@ pub struct Consumer {
     clock: Arc<dyn Clock>,
     prefetch: u16,
     connected: watch::Sender<bool>,
+    dead_letters: Arc<AtomicU64>,
 }
 
 /// Why consuming ended. A new connection follows.
@@ -67,12 +69,18 @@ impl Consumer {
     /// for the connection.
     pub fn new(settings: Settings, name: &str, clock: Arc<dyn Clock>, prefetch: u16) -> Self {
         let (connected, _) = watch::channel(false);
-        Self { settings, name: name.to_owned(), clock, prefetch: prefetch.max(1), connected }
+        let (name, dead_letters) = (name.to_owned(), Arc::default());
+        Self { settings, name, clock, prefetch: prefetch.max(1), connected, dead_letters }
     }
 
     /// Whether messages can come in; changes as connections come and go. For health and metrics.
     pub fn connected(&self) -> watch::Receiver<bool> {
         self.connected.subscribe()
+    }
+
+    /// How many messages were put aside since the start. For metrics.
+    pub fn dead_letters(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.dead_letters)
     }
 
     /// Consumes until `stop` is cancelled; then messages under way are finished and acknowledged.
@@ -150,6 +158,7 @@ impl Consumer {
                 delivery.data.len()
             );
             put_aside(&link.channel, &delivery, &reason, self.clock.now()).await?;
+            self.dead_letters.fetch_add(1, Ordering::Relaxed);
         }
         answered(delivery.acker.ack(BasicAckOptions::default())).await
     }

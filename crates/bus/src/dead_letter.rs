@@ -11,11 +11,15 @@ use crate::publisher::{self, publish};
 use crate::topology::DEAD;
 
 /// Why the message is dead.
-pub(crate) const REASON: &str = "x-redtrove-reason";
+const REASON: &str = "x-redtrove-reason";
 /// The routing key it had.
-pub(crate) const ROUTING_KEY: &str = "x-redtrove-routing-key";
+const ROUTING_KEY: &str = "x-redtrove-routing-key";
 /// When it was put aside, UTC.
-pub(crate) const TIME: &str = "x-redtrove-time";
+const TIME: &str = "x-redtrove-time";
+
+/// All that is added to a dead letter, for the check of the operators' guide.
+#[cfg(test)]
+pub(crate) const HEADERS: [&str; 3] = [REASON, ROUTING_KEY, TIME];
 
 /// For the broker's confirm.
 const CONFIRMS_WITHIN: Duration = Duration::from_secs(5);

@@ -52,3 +52,32 @@ async fn queue(channel: &Channel, name: &str, from: &str, key: &str, arguments: 
     channel.queue_declare(name.into(), options, arguments).await?;
     channel.queue_bind(name.into(), from.into(), key.into(), QueueBindOptions::default(), FieldTable::default()).await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{MAX_BODY, SCHEMA};
+
+    /// The operators' guide, which promises these names and numbers.
+    const GUIDE: &str = include_str!("../../../docs/bus.md");
+
+    #[test]
+    fn the_operators_guide_shows_what_is_declared() {
+        for promise in [
+            format!("| `{EXCHANGE}` | exchange, topic, durable |"),
+            format!("| `{QUEUE}` | queue, durable, bound to `{EXCHANGE}` with `{BINDING}` |"),
+            format!("`x-delivery-limit={DELIVERY_LIMIT}`, `x-dead-letter-exchange={DEAD}`"),
+            format!("`x-max-length={DEAD_MAX_LENGTH}`, `x-max-length-bytes={DEAD_MAX_BYTES}`"),
+            format!("longer than {MAX_BODY} bytes"),
+            format!("\"schema\": \"{SCHEMA}\""),
+        ] {
+            assert!(GUIDE.contains(&promise), "docs/bus.md does not say {promise}");
+        }
+        for header in crate::dead_letter::HEADERS {
+            assert!(GUIDE.contains(&format!("| `{header}` | taskmanager |")), "docs/bus.md does not explain {header}");
+        }
+        for kind in redtrove_engine::task::TaskKind::ALL {
+            assert!(GUIDE.contains(&format!("`{kind}`")), "docs/bus.md does not know {kind}");
+        }
+    }
+}

@@ -122,6 +122,7 @@ pub(crate) struct Receiving {
     connected: tokio::sync::watch::Receiver<bool>,
     stop: CancellationToken,
     running: JoinSet<()>,
+    dead_letters: Arc<AtomicU64>,
 }
 
 impl Receiving {
@@ -129,10 +130,11 @@ impl Receiving {
         let (sender, seen) = unbounded_channel();
         let consumer = Consumer::new(settings(url), "test consumer", Arc::new(StillClock), 4);
         let (stop, connected) = (CancellationToken::new(), consumer.connected());
+        let dead_letters = consumer.dead_letters();
         let (handler, token) = (PassOn { seen: sender, panics_at }, stop.clone());
         let mut running = JoinSet::new();
         running.spawn(async move { consumer.run(&handler, &token).await });
-        Self { seen, connected, stop, running }
+        Self { seen, connected, stop, running, dead_letters }
     }
 
     pub(crate) async fn connected(&mut self, wanted: bool) {
@@ -140,6 +142,10 @@ impl Receiving {
             .await
             .unwrap_or_else(|_| panic!("the consumer's connected stays {}", !wanted))
             .unwrap();
+    }
+
+    pub(crate) fn dead_letters(&self) -> u64 {
+        self.dead_letters.load(Ordering::Relaxed)
     }
 
     pub(crate) async fn next(&mut self) -> WakeUp {

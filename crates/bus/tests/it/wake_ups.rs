@@ -120,6 +120,7 @@ async fn poison_goes_to_the_dead_letters_with_its_reason_and_the_next_message_is
         assert_eq!(*letter.properties.expiration(), None);
         assert_eq!(*letter.properties.delivery_mode(), Some(2));
     }
+    assert_eq!(receiving.dead_letters(), poison.len() as u64);
     assert_eq!(receiving.end().await, []);
     sending.end().await;
 }
