@@ -71,10 +71,15 @@ pub(crate) fn start_and_leave(options: &StackOptions, restart: bool, interrupt: 
     }
     let described = stack.hand_over(&launch)?;
     let supervisor = described.pids.get("supervisor").copied();
-    wait_for("the supervisor to take over", TAKES_OVER_WITHIN, || {
+    let in_charge = wait_for("the supervisor to take over", TAKES_OVER_WITHIN, || {
         let seen = Description::read(&dir)?;
         Ok((seen.pids.get("supervisor").copied() == supervisor).then_some(seen))
-    })
+    });
+    if in_charge.is_err() {
+        // Nobody holds the block of addresses, so nothing may stay that uses it.
+        stack::end_processes(&dir)?;
+    }
+    in_charge
 }
 
 fn show(description: &Description) {
