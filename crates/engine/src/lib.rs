@@ -4,6 +4,7 @@
 //! sees. The engine knows the world only through its [`ports`].
 
 mod backoff;
+mod concurrent;
 mod keeper;
 mod monitor;
 mod operation;
@@ -25,8 +26,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use ports::{Bus, Clock, Compute, Guests, Store};
 use ports::StoreError;
+pub use ports::{Bus, Clock, Compute, Guests, Store};
 
 /// The world as the engine sees it.
 #[derive(Clone)]

@@ -1,0 +1,348 @@
+//! Running one task: look, ask the plan, do what it says, record it, look again.
+//!
+//! A runner holds nothing that matters: whoever claims the task after it starts from what is seen. It stops without
+//! a word when its lease is lost, and gives the task back when its daemon shuts down.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use redtrove_core::catalogue::DatastoreVersion;
+use redtrove_core::cluster::Cluster;
+use redtrove_core::instance::{Instance, Lifecycle};
+use redtrove_core::plan::{Failure, Next, Step, Wait};
+use redtrove_core::{Fault, InstanceId};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, error, info, info_span, warn};
+
+use crate::backoff::Backoff;
+use crate::concurrent::all;
+use crate::keeper::{Chain, HeldLease, keep};
+use crate::ports::{BegunStep, Change, Claimed, EndedStep, Ending, Order, Outcome, Record, StoreError};
+use crate::steps::{self, Scene, StepError};
+use crate::task::StepOutcome;
+use crate::{Options, World, operation};
+
+/// How often the progress of a wait is written, at most.
+const PROGRESS_EVERY: Duration = Duration::from_millis(500);
+
+/// How long a task that ran into trouble of ours rests before it is claimed again.
+const REST: Duration = Duration::from_secs(10);
+
+enum Stopped {
+    Ended,
+    LeaseLost,
+    Broken(StoreError),
+    Shutdown,
+}
+
+/// Runs a claimed task until it ends, its lease is lost, or `shutdown`.
+pub(crate) async fn run(world: &World, options: &Options, claimed: Claimed, shutdown: &CancellationToken) {
+    let task = &claimed.task;
+    let span = info_span!(
+        "task", task.id = %task.id, task.kind = %task.kind, cluster.id = %task.cluster, request.id = %task.request,
+    );
+    async {
+        info!(attempt = task.attempt, "task {} begins: {} of cluster {}", task.id, task.kind, task.cluster);
+        let lease = HeldLease::new(claimed.lease.clone());
+        let stopped = tokio::select! {
+            stopped = Box::pin(drive_until_end(world, options, &lease, &claimed)) => stopped,
+            () = keep(&*world.store, &lease, options.lease) => Stopped::LeaseLost,
+            () = shutdown.cancelled() => Stopped::Shutdown,
+        };
+        let pause = match stopped {
+            Stopped::Ended | Stopped::LeaseLost => return,
+            Stopped::Shutdown => Duration::ZERO,
+            Stopped::Broken(trouble) => {
+                error!(error = %Chain(&trouble), "task {} rests: {}", task.id, Chain(&trouble));
+                REST
+            }
+        };
+        // If this fails the lease runs out by itself.
+        if let Err(trouble) = world.store.release(&lease.get(), pause).await {
+            info!(error = %Chain(&trouble), "task {} was not given back", task.id);
+        }
+    }
+    .instrument(span)
+    .await;
+}
+
+/// Drives the task; a database that does not answer is waited for, for as long as the lease is kept.
+async fn drive_until_end(world: &World, options: &Options, lease: &HeldLease, claimed: &Claimed) -> Stopped {
+    let started = Instant::now();
+    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+    loop {
+        let driven = async {
+            match Runner::load(world, options, lease, claimed, started).await? {
+                Some(mut runner) => runner.drive().await,
+                None => Err(StoreError::LeaseLost),
+            }
+        };
+        match driven.await {
+            Ok(()) => return Stopped::Ended,
+            Err(StoreError::LeaseLost) => return Stopped::LeaseLost,
+            Err(StoreError::Unavailable(trouble)) => {
+                info!(error = %Chain(&*trouble), "the database does not answer, trying again");
+                sleep(backoff.next(&*world.clock)).await;
+            }
+            Err(trouble) => return Stopped::Broken(trouble),
+        }
+    }
+}
+
+struct OpenWait {
+    seq: u64,
+    name: &'static str,
+    pause: Duration,
+    progress: String,
+    written: Instant,
+}
+
+struct Runner<'a> {
+    world: &'a World,
+    options: &'a Options,
+    lease: &'a HeldLease,
+    claimed: &'a Claimed,
+    started: Instant,
+    cluster: Cluster,
+    version: DatastoreVersion,
+    /// In member order.
+    instances: Vec<Instance>,
+    last_seq: u64,
+    wait: Option<OpenWait>,
+    backoff: Backoff,
+}
+
+impl<'a> Runner<'a> {
+    /// Reads what the task works on; nothing if the cluster is gone.
+    async fn load(
+        world: &'a World,
+        options: &'a Options,
+        lease: &'a HeldLease,
+        claimed: &'a Claimed,
+        started: Instant,
+    ) -> Result<Option<Self>, StoreError> {
+        let Some((cluster, instances)) = world.store.cluster(claimed.task.cluster).await? else { return Ok(None) };
+        let version = world.store.version(cluster.datastore.version_id).await?;
+        let version = version.ok_or_else(|| StoreError::Corrupt {
+            what: "datastore version of a cluster",
+            value: cluster.datastore.version_id.to_string(),
+        })?;
+        let last_seq = world.store.steps(claimed.task.id).await?.last().map_or(0, |step| step.seq);
+        let backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
+        let wait = None;
+        Ok(Some(Self { world, options, lease, claimed, started, cluster, version, instances, last_seq, wait, backoff }))
+    }
+
+    async fn drive(&mut self) -> Result<(), StoreError> {
+        loop {
+            let elapsed = self.claimed.age.saturating_add(self.started.elapsed());
+            let kind = self.claimed.task.kind;
+            match operation::look(kind, self.world, self.options, &self.instances, elapsed).await {
+                Next::Done => return self.succeed().await,
+                Next::Fail(failure) => return self.fail(failure).await,
+                _ if self.started.elapsed() >= self.claimed.time_left => return self.fail(self.too_late()).await,
+                Next::Wait(wait) => self.wait(wait).await?,
+                Next::Do(steps) => {
+                    if let Some(failure) = self.perform(&steps).await? {
+                        return self.fail(failure).await;
+                    }
+                }
+            }
+        }
+    }
+
+    fn too_late(&self) -> Failure {
+        let last = self.wait.as_ref().map_or_else(String::new, |wait| format!(", {}", wait.progress));
+        let limit = self.claimed.age.saturating_add(self.claimed.time_left).as_secs();
+        Failure { fault: Fault::unavailable(format!("not done within {limit} s{last}")), members: Vec::new() }
+    }
+
+    fn next_seq(&mut self) -> u64 {
+        self.last_seq += 1;
+        self.last_seq
+    }
+
+    /// The end of the open wait, if there is one.
+    fn end_wait(&mut self, outcome: StepOutcome) -> Vec<EndedStep> {
+        let at = self.world.clock.now();
+        self.wait.take().map(|wait| EndedStep { seq: wait.seq, outcome, error: None, at }).into_iter().collect()
+    }
+
+    /// Waits before the next look. All pauses of one wait are one line of the step log.
+    async fn wait(&mut self, wait: Wait) -> Result<(), StoreError> {
+        let now = Instant::now();
+        match &mut self.wait {
+            Some(open) if open.name == wait.name => {
+                open.pause = (open.pause + open.pause / 2).min(wait.longest);
+                if open.progress != wait.progress && open.written.elapsed() >= PROGRESS_EVERY {
+                    open.progress.clone_from(&wait.progress);
+                    open.written = now;
+                    let record = Record { progress: Some((wait.name, wait.progress)), ..Record::default() };
+                    self.world.store.record(&self.lease.get(), &record).await?;
+                }
+            }
+            _ => {
+                let ended = self.end_wait(StepOutcome::Done);
+                let seq = self.next_seq();
+                let begun = vec![BegunStep { seq, name: wait.name, subject: None, at: self.world.clock.now() }];
+                let progress = Some((wait.name, wait.progress.clone()));
+                self.world.store.record(&self.lease.get(), &Record { ended, begun, progress, changes: vec![] }).await?;
+                let (name, pause, progress) = (wait.name, wait.first, wait.progress);
+                self.wait = Some(OpenWait { seq, name, pause, progress, written: now });
+            }
+        }
+        let pause = self.wait.as_ref().map_or(wait.first, |open| open.pause);
+        // Never past the deadline: what it leads to is decided at the next look.
+        sleep(pause.min(self.claimed.time_left.saturating_sub(self.started.elapsed()))).await;
+        Ok(())
+    }
+
+    /// Does the steps, all at the same time; says so if one of them ends the task.
+    async fn perform(&mut self, steps: &[Step]) -> Result<Option<Failure>, StoreError> {
+        let begun = self.begin(steps).await?;
+        let results = self.run_steps(steps).await;
+        let mut record = Record::default();
+        let (mut done, mut retry, mut seen) = (false, None, None);
+        let mut failed: Vec<(InstanceId, Fault)> = Vec::new();
+        for ((step, seq), (result, at)) in steps.iter().zip(begun).zip(results) {
+            let (outcome, error) = match result {
+                Ok(changes) => {
+                    done = true;
+                    record.changes.extend(changes);
+                    (StepOutcome::Done, None)
+                }
+                Err(StepError::Retry(why)) => {
+                    retry.get_or_insert_with(|| format!("{step}: {why}"));
+                    (StepOutcome::Retry, Some(why))
+                }
+                Err(StepError::OldGeneration { seen: newer }) => {
+                    seen = seen.max(Some(newer));
+                    (StepOutcome::Retry, Some(format!("the node has seen generation {newer}")))
+                }
+                Err(StepError::Fail(fault)) => {
+                    let why = fault.message.clone();
+                    failed.push((step.member(), fault));
+                    (StepOutcome::Failed, Some(why))
+                }
+            };
+            record.ended.push(EndedStep { seq, outcome, error, at });
+        }
+        self.world.store.record(&self.lease.get(), &record).await?;
+        self.apply(&record.changes);
+        if let Some((first, fault)) = failed.first() {
+            let fault = Fault::new(fault.kind, format!("{}: {}", self.name_of(*first), fault.message));
+            return Ok(Some(Failure {
+                fault,
+                members: failed.into_iter().map(|(id, why)| (id, why.message)).collect(),
+            }));
+        }
+        if let Some(seen) = seen {
+            self.raise_generation(seen).await?;
+        } else if let Some(why) = retry {
+            self.pause_before_retry(done, &why).await;
+        } else {
+            self.backoff.reset();
+        }
+        Ok(None)
+    }
+
+    async fn begin(&mut self, steps: &[Step]) -> Result<Vec<u64>, StoreError> {
+        let (ended, at) = (self.end_wait(StepOutcome::Done), self.world.clock.now());
+        let begun: Vec<BegunStep> = steps
+            .iter()
+            .map(|step| BegunStep { seq: self.next_seq(), name: step.name(), subject: Some(step.member()), at })
+            .collect();
+        let seqs = begun.iter().map(|step| step.seq).collect();
+        let progress = steps.first().map(|step| {
+            let subject =
+                if steps.len() == 1 { self.name_of(step.member()) } else { format!("{} members", steps.len()) };
+            (step.name(), format!("{} of {subject}", step.name()))
+        });
+        self.world.store.record(&self.lease.get(), &Record { ended, begun, progress, changes: vec![] }).await?;
+        Ok(seqs)
+    }
+
+    async fn run_steps(&self, wanted: &[Step]) -> Vec<(Result<Vec<Change>, StepError>, redtrove_core::Timestamp)> {
+        let instances: HashMap<InstanceId, Instance> = self.instances.iter().map(|i| (i.id, i.clone())).collect();
+        let order = Order { generation: self.lease.get().token, request: self.claimed.task.request.clone() };
+        let (cluster, version, world) = (&self.cluster, &self.version, self.world);
+        let scene = Scene { world, order, cluster, version, instances: &instances };
+        let run = async |step| (steps::run(&scene, step).await, world.clock.now());
+        all(wanted.iter().map(run).collect()).await
+    }
+
+    /// Guests ahead of the database mean that it was restored from a backup: go past them, if the lease still holds.
+    async fn raise_generation(&mut self, seen: u64) -> Result<(), StoreError> {
+        let held = self.lease.get();
+        let raised = self.world.store.raise_token(&held, seen).await?;
+        warn!(
+            seen,
+            raised = raised.token,
+            "a node of cluster {} has seen generation {seen}, newer than this task's {}: going on as {}",
+            self.cluster.id,
+            held.token,
+            raised.token
+        );
+        self.lease.replace(raised);
+        Ok(())
+    }
+
+    async fn pause_before_retry(&mut self, progress_was_made: bool, why: &str) {
+        if progress_was_made {
+            self.backoff.reset();
+        }
+        let pause = self.backoff.next(&*self.world.clock);
+        info!("{why}; trying again in {} ms", pause.as_millis());
+        sleep(pause.min(self.claimed.time_left.saturating_sub(self.started.elapsed()))).await;
+    }
+
+    fn name_of(&self, id: InstanceId) -> String {
+        self.instances.iter().find(|instance| instance.id == id).map_or_else(|| id.to_string(), |i| i.name.clone())
+    }
+
+    /// Keeps in memory what was just written.
+    fn apply(&mut self, changes: &[Change]) {
+        for change in changes {
+            let (Change::Address { instance: id, .. }
+            | Change::Node { instance: id, .. }
+            | Change::Gone { instance: id }) = change;
+            let Some(instance) = self.instances.iter_mut().find(|instance| instance.id == *id) else { continue };
+            match change {
+                Change::Address { ip, .. } => instance.ip = Some(ip.clone()),
+                Change::Node { node, .. } => instance.node_id = Some(*node),
+                Change::Gone { .. } => instance.lifecycle = Lifecycle::Deleted,
+            }
+        }
+    }
+
+    async fn succeed(&mut self) -> Result<(), StoreError> {
+        let kind = self.claimed.task.kind;
+        let ending = Ending {
+            outcome: Outcome::Succeeded,
+            cluster_deleted: kind == crate::task::TaskKind::DeleteCluster,
+            lifecycles: operation::lifecycles(kind, &self.instances),
+            faults: Vec::new(),
+            ended: self.end_wait(StepOutcome::Done),
+        };
+        self.world.store.finish(&self.lease.get(), &ending).await?;
+        info!("task {} succeeded: {kind} of cluster {}", self.claimed.task.id, self.cluster.id);
+        Ok(())
+    }
+
+    async fn fail(&mut self, failure: Failure) -> Result<(), StoreError> {
+        let ending = Ending {
+            faults: operation::faults(&self.instances, &failure),
+            outcome: Outcome::Failed(failure.fault),
+            cluster_deleted: false,
+            lifecycles: Vec::new(),
+            ended: self.end_wait(StepOutcome::Failed),
+        };
+        self.world.store.finish(&self.lease.get(), &ending).await?;
+        if let Outcome::Failed(fault) = &ending.outcome {
+            let kind = self.claimed.task.kind;
+            warn!("task {} failed: {kind} of cluster {}: {fault}", self.claimed.task.id, self.cluster.id);
+        }
+        Ok(())
+    }
+}

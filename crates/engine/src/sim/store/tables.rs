@@ -1,0 +1,413 @@
+//! The rows of the simulated database and what each statement does to them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use redtrove_core::catalogue::{Datastore, DatastoreLabel, DatastoreVersion, Flavor};
+use redtrove_core::cluster::{Cluster, ClusterTask};
+use redtrove_core::ids::DatastoreVersionId;
+use redtrove_core::instance::{Heard, Instance, Lifecycle};
+use redtrove_core::{ClusterId, InstanceId, ProjectId, TaskId, Timestamp};
+
+use crate::ports::{
+    Change, Claimed, DeleteSubmitted, Ending, Lease, NewCluster, NewInstance, NewTask, NewVersion, Outcome, Record,
+    StoreError, SubmitError,
+};
+use crate::task::{StepRecord, Task, TaskState};
+
+#[derive(Debug, Clone)]
+struct ClusterRow {
+    cluster: Cluster,
+    token: u64,
+    deleted: bool,
+}
+
+#[derive(Debug, Clone)]
+struct TaskRow {
+    task: Task,
+    token: u64,
+    lease_ends: Timestamp,
+    not_before: Timestamp,
+    steps: Vec<StepRecord>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(in crate::sim) struct Tables {
+    clusters: BTreeMap<ClusterId, ClusterRow>,
+    instances: BTreeMap<InstanceId, (ProjectId, Instance)>,
+    tasks: BTreeMap<TaskId, TaskRow>,
+    used: BTreeMap<ProjectId, (i64, i64)>,
+    datastores: BTreeMap<String, Datastore>,
+    flavors: Vec<Flavor>,
+    monitor: Option<(String, Timestamp)>,
+}
+
+fn size(gb: u64) -> i64 {
+    i64::try_from(gb).unwrap_or(i64::MAX)
+}
+
+impl Tables {
+    pub(in crate::sim) fn used(&self, project: &ProjectId) -> (i64, i64) {
+        self.used.get(project).copied().unwrap_or_default()
+    }
+
+    pub(super) fn create_cluster(&mut self, new: &NewCluster, now: Timestamp) -> Result<(), SubmitError> {
+        let (instances, volumes) = self.used(&new.project);
+        let instances = instances + size(new.instances.len() as u64);
+        let volumes = volumes + new.instances.iter().map(|instance| size(instance.volume_gb)).sum::<i64>();
+        let over = |used: i64, limit: i64| limit >= 0 && used > limit;
+        let exceeded: Vec<_> =
+            [("instances", over(instances, new.limits.instances)), ("volumes", over(volumes, new.limits.volumes_gb))]
+                .into_iter()
+                .filter_map(|(name, over)| over.then_some(name))
+                .collect();
+        if !exceeded.is_empty() {
+            return Err(SubmitError::Quota(exceeded));
+        }
+        self.used.insert(new.project.clone(), (instances, volumes));
+        let datastore = self.label(new.version)?;
+        let cluster = Cluster {
+            id: new.id,
+            project: new.project.clone(),
+            name: new.name.clone(),
+            task: new.task.kind.cluster_task(),
+            operation: Some(new.task.id),
+            datastore,
+            fault: None,
+            created: now,
+            updated: now,
+        };
+        self.clusters.insert(new.id, ClusterRow { cluster, token: 0, deleted: false });
+        for instance in &new.instances {
+            self.instances.insert(instance.id, (new.project.clone(), self.instance(new.id, instance, now)));
+        }
+        self.add_task(new.id, &new.task, now);
+        Ok(())
+    }
+
+    fn label(&self, id: DatastoreVersionId) -> Result<DatastoreLabel, StoreError> {
+        let found = self.datastores.values().find_map(|datastore| {
+            let version = datastore.versions.iter().find(|version| version.id == id)?;
+            let (datastore, version) = (datastore.name.clone(), version.name.clone());
+            Some(DatastoreLabel { version_id: id, datastore, version })
+        });
+        found.ok_or_else(|| StoreError::Broken("no such version".into()))
+    }
+
+    fn instance(&self, cluster: ClusterId, new: &NewInstance, now: Timestamp) -> Instance {
+        Instance {
+            id: new.id,
+            cluster,
+            name: new.name.clone(),
+            number: new.number,
+            flavor_id: new.flavor_id.clone(),
+            ram_mb: new.ram_mb,
+            volume_gb: new.volume_gb,
+            lifecycle: Lifecycle::Building,
+            ip: None,
+            node_id: None,
+            planned_slots: new.planned_slots,
+            fault: None,
+            heard: Heard::default(),
+            created: now,
+            updated: now,
+        }
+    }
+
+    fn add_task(&mut self, cluster: ClusterId, new: &NewTask, now: Timestamp) {
+        let task = Task {
+            id: new.id,
+            cluster,
+            kind: new.kind,
+            state: TaskState::Pending,
+            step: None,
+            progress: None,
+            attempt: 0,
+            lease_owner: None,
+            deadline: now.after(new.time_limit),
+            fault: None,
+            request: new.request.clone(),
+            traceparent: new.traceparent.clone(),
+            created: now,
+            started: None,
+            ended: None,
+        };
+        let row = TaskRow { task, token: 0, lease_ends: now, not_before: now, steps: Vec::new() };
+        self.tasks.insert(new.id, row);
+    }
+
+    pub(super) fn delete_cluster(
+        &mut self,
+        project: &ProjectId,
+        id: ClusterId,
+        task: &NewTask,
+        now: Timestamp,
+    ) -> Result<DeleteSubmitted, SubmitError> {
+        let row = self.clusters.get_mut(&id).filter(|row| !row.deleted && row.cluster.project == *project);
+        let row = row.ok_or(SubmitError::NotFound)?;
+        if let (ClusterTask::Deleting, Some(operation)) = (row.cluster.task, row.cluster.operation) {
+            return Ok(DeleteSubmitted::UnderWay(operation));
+        }
+        row.cluster.task = ClusterTask::Deleting;
+        row.cluster.operation = Some(task.id);
+        row.cluster.updated = now;
+        for running in self.tasks.values_mut().filter(|row| row.task.cluster == id && !row.task.state.is_end()) {
+            running.task.state = TaskState::Failed;
+            running.task.fault = Some("superseded by a delete".to_owned());
+            running.task.ended = Some(now);
+        }
+        for (_, instance) in self.instances.values_mut().filter(|(_, instance)| instance.cluster == id) {
+            if instance.lifecycle.may_become(Lifecycle::Deleting) {
+                instance.lifecycle = Lifecycle::Deleting;
+                instance.updated = now;
+            }
+        }
+        self.add_task(id, task, now);
+        Ok(DeleteSubmitted::Taken)
+    }
+
+    pub(super) fn cluster(&self, id: ClusterId) -> Option<(Cluster, Vec<Instance>)> {
+        let row = self.clusters.get(&id).filter(|row| !row.deleted)?;
+        let members = self.instances.values().map(|(_, instance)| instance);
+        let mut members: Vec<_> =
+            members.filter(|i| i.cluster == id && i.lifecycle != Lifecycle::Deleted).cloned().collect();
+        members.sort_by_key(|instance| instance.number);
+        Some((row.cluster.clone(), members))
+    }
+
+    pub(super) fn clusters(
+        &self,
+        project: &ProjectId,
+        after: Option<ClusterId>,
+        limit: u32,
+    ) -> Vec<(Cluster, Vec<Instance>)> {
+        let ids = self.clusters.iter().filter(|(id, row)| {
+            !row.deleted && row.cluster.project == *project && after.is_none_or(|after| **id > after)
+        });
+        ids.take(limit as usize).filter_map(|(id, _)| self.cluster(*id)).collect()
+    }
+
+    fn is_claimable(row: &TaskRow, now: Timestamp) -> bool {
+        let free = row.task.state == TaskState::Pending || row.lease_ends < now;
+        !row.task.state.is_end() && free && row.not_before <= now
+    }
+
+    pub(super) fn claimable(&self, limit: u32, now: Timestamp) -> Vec<TaskId> {
+        let due = self.tasks.iter().filter(|(_, row)| Self::is_claimable(row, now));
+        due.take(limit as usize).map(|(id, _)| *id).collect()
+    }
+
+    pub(super) fn claim(&mut self, id: TaskId, owner: &str, length: Duration, now: Timestamp) -> Option<Claimed> {
+        let row = self.tasks.get_mut(&id).filter(|row| Self::is_claimable(row, now))?;
+        let cluster = self.clusters.get_mut(&row.task.cluster)?;
+        cluster.token += 1;
+        row.token = cluster.token;
+        row.lease_ends = now.after(length);
+        row.task.state = TaskState::Running;
+        row.task.attempt += 1;
+        row.task.lease_owner = Some(owner.to_owned());
+        row.task.started.get_or_insert(now);
+        Some(Claimed {
+            lease: Lease { task: id, cluster: row.task.cluster, token: row.token },
+            age: now.since(row.task.created),
+            time_left: row.task.deadline.since(now),
+            task: row.task.clone(),
+        })
+    }
+
+    fn held(&mut self, lease: &Lease) -> Result<&mut TaskRow, StoreError> {
+        let row = self.tasks.get_mut(&lease.task);
+        let held = row.filter(|row| row.token == lease.token && row.task.state == TaskState::Running);
+        held.ok_or(StoreError::LeaseLost)
+    }
+
+    pub(super) fn renew(&mut self, lease: &Lease, length: Duration, now: Timestamp) -> Result<(), StoreError> {
+        self.held(lease)?.lease_ends = now.after(length);
+        Ok(())
+    }
+
+    pub(super) fn release(&mut self, lease: &Lease, pause: Duration, now: Timestamp) -> Result<(), StoreError> {
+        let row = self.held(lease)?;
+        row.task.state = TaskState::Pending;
+        row.task.lease_owner = None;
+        row.not_before = now.after(pause);
+        Ok(())
+    }
+
+    pub(super) fn raise_token(&mut self, lease: &Lease, seen: u64) -> Result<Lease, StoreError> {
+        let raised = seen.max(lease.token) + 1;
+        self.held(lease)?.token = raised;
+        if let Some(cluster) = self.clusters.get_mut(&lease.cluster) {
+            cluster.token = raised;
+        }
+        Ok(Lease { token: raised, ..lease.clone() })
+    }
+
+    pub(super) fn record(&mut self, lease: &Lease, record: &Record, now: Timestamp) -> Result<(), StoreError> {
+        let row = self.held(lease)?;
+        end_steps(row, &record.ended);
+        for begun in &record.begun {
+            row.steps.push(StepRecord {
+                seq: begun.seq,
+                name: begun.name.to_owned(),
+                subject: begun.subject,
+                outcome: None,
+                error: None,
+                started: begun.at,
+                ended: None,
+            });
+        }
+        if let Some((step, progress)) = &record.progress {
+            row.task.step = Some((*step).to_owned());
+            row.task.progress = Some(progress.clone());
+        }
+        for change in &record.changes {
+            self.change(change, now);
+        }
+        Ok(())
+    }
+
+    fn change(&mut self, change: &Change, now: Timestamp) {
+        let (Change::Address { instance: id, .. } | Change::Node { instance: id, .. } | Change::Gone { instance: id }) =
+            change;
+        let Some((project, instance)) = self.instances.get_mut(id) else { return };
+        instance.updated = now;
+        match change {
+            Change::Address { ip, .. } => instance.ip = Some(ip.clone()),
+            Change::Node { node, .. } => instance.node_id = Some(*node),
+            Change::Gone { .. } if instance.lifecycle.may_become(Lifecycle::Deleted) => {
+                instance.lifecycle = Lifecycle::Deleted;
+                let used = self.used.entry(project.clone()).or_default();
+                *used = (used.0 - 1, used.1 - size(instance.volume_gb));
+            }
+            Change::Gone { .. } => {}
+        }
+    }
+
+    pub(super) fn finish(&mut self, lease: &Lease, ending: &Ending, now: Timestamp) -> Result<(), StoreError> {
+        let row = self.held(lease)?;
+        end_steps(row, &ending.ended);
+        let fault = match &ending.outcome {
+            Outcome::Succeeded => None,
+            Outcome::Failed(fault) => Some(fault.message.clone()),
+        };
+        row.task.state = if fault.is_none() { TaskState::Succeeded } else { TaskState::Failed };
+        row.task.fault.clone_from(&fault);
+        row.task.lease_owner = None;
+        row.task.ended = Some(now);
+        if let Some(row) = self.clusters.get_mut(&lease.cluster) {
+            row.cluster.task = ClusterTask::None;
+            row.cluster.operation = None;
+            row.cluster.fault = fault;
+            row.cluster.updated = now;
+            row.deleted |= ending.cluster_deleted;
+        }
+        for (id, next) in &ending.lifecycles {
+            if let Some((_, instance)) = self.instances.get_mut(id).filter(|(_, i)| i.lifecycle.may_become(*next)) {
+                instance.lifecycle = *next;
+                instance.updated = now;
+            }
+        }
+        for (id, reason) in &ending.faults {
+            if let Some((_, instance)) = self.instances.get_mut(id) {
+                instance.fault = Some(reason.clone());
+                instance.updated = now;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn task(&self, id: TaskId) -> Option<Task> {
+        self.tasks.get(&id).map(|row| row.task.clone())
+    }
+
+    pub(super) fn tasks(&self, cluster: Option<ClusterId>, limit: u32) -> Vec<Task> {
+        let tasks = self.tasks.values().rev().map(|row| &row.task);
+        tasks.filter(|task| cluster.is_none_or(|id| task.cluster == id)).take(limit as usize).cloned().collect()
+    }
+
+    pub(super) fn steps(&self, task: TaskId) -> Vec<StepRecord> {
+        self.tasks.get(&task).map(|row| row.steps.clone()).unwrap_or_default()
+    }
+
+    pub(super) fn datastores(&self) -> Vec<Datastore> {
+        self.datastores.values().cloned().collect()
+    }
+
+    pub(super) fn add_version(&mut self, new: &NewVersion) -> bool {
+        let datastore = self.datastores.entry(new.datastore.clone()).or_insert_with(|| Datastore {
+            id: new.datastore_id,
+            name: new.datastore.clone(),
+            versions: Vec::new(),
+        });
+        if datastore.versions.iter().any(|version| version.name == new.version) {
+            return false;
+        }
+        if new.is_default {
+            for version in &mut datastore.versions {
+                version.is_default = false;
+            }
+        }
+        datastore.versions.push(DatastoreVersion {
+            id: new.version_id,
+            name: new.version.clone(),
+            engine: new.engine,
+            active: true,
+            is_default: new.is_default,
+            settings: new.settings.clone(),
+        });
+        datastore.versions.sort_by(|a, b| a.name.cmp(&b.name));
+        true
+    }
+
+    pub(super) fn version(&self, id: DatastoreVersionId) -> Option<DatastoreVersion> {
+        self.datastores.values().flat_map(|datastore| &datastore.versions).find(|version| version.id == id).cloned()
+    }
+
+    pub(super) fn flavors(&self) -> Vec<Flavor> {
+        self.flavors.clone()
+    }
+
+    pub(super) fn put_flavors(&mut self, flavors: &[Flavor]) {
+        self.flavors = flavors.to_vec();
+        self.flavors.sort_by(|a, b| a.id.cmp(&b.id));
+    }
+
+    pub(super) fn take_monitor(&mut self, owner: &str, length: Duration, now: Timestamp) -> bool {
+        let free = self.monitor.as_ref().is_none_or(|(holder, ends)| holder == owner || *ends < now);
+        if free {
+            self.monitor = Some((owner.to_owned(), now.after(length)));
+        }
+        free
+    }
+
+    pub(super) fn complete_instances(&self) -> Vec<Instance> {
+        let instances = self.instances.values().map(|(_, instance)| instance);
+        instances.filter(|instance| instance.lifecycle == Lifecycle::Complete).cloned().collect()
+    }
+
+    pub(super) fn put_heard(&mut self, heard: &[(InstanceId, Heard)]) {
+        for (id, heard) in heard {
+            if let Some((_, instance)) = self.instances.get_mut(id) {
+                instance.heard = heard.clone();
+            }
+        }
+    }
+
+    pub(super) fn deleted_among(&self, ids: &[InstanceId]) -> BTreeSet<InstanceId> {
+        let deleted = |id: &&InstanceId| {
+            self.instances.get(id).is_some_and(|(_, instance)| instance.lifecycle == Lifecycle::Deleted)
+        };
+        ids.iter().filter(deleted).copied().collect()
+    }
+}
+
+fn end_steps(row: &mut TaskRow, ended: &[crate::ports::EndedStep]) {
+    for end in ended {
+        if let Some(step) = row.steps.iter_mut().find(|step| step.seq == end.seq) {
+            step.outcome = Some(end.outcome);
+            step.error.clone_from(&end.error);
+            step.ended = Some(end.at);
+        }
+    }
+}

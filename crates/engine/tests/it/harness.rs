@@ -1,0 +1,203 @@
+//! Daemons in a simulated world, and what must be true when their work is done.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use redtrove_core::cluster::{Cluster, ClusterTask};
+use redtrove_core::ids::{DatastoreId, DatastoreVersionId};
+use redtrove_core::instance::{Instance, Lifecycle};
+use redtrove_core::plan::create;
+use redtrove_core::slots::divide;
+use redtrove_core::topology::Engine as Server;
+use redtrove_core::{ClusterId, InstanceId, ProjectId, RequestId, SlotSet, TaskId};
+use redtrove_engine::ports::{Limits, NewCluster, NewInstance, NewTask, NewVersion, WakeUp};
+use redtrove_engine::sim::{Chaos, Sim};
+use redtrove_engine::submit::{self, Asker};
+use redtrove_engine::task::{TaskKind, TaskState};
+use redtrove_engine::{Clock, Engine, Options, World};
+use tokio_util::sync::CancellationToken;
+
+/// How long a task may take in these worlds.
+pub const TIME_LIMIT: Duration = Duration::from_secs(600);
+
+pub fn options(owner: &str) -> Options {
+    Options {
+        owner: owner.to_owned(),
+        lease: Duration::from_secs(30),
+        max_running: 4,
+        create: create::Limits { guests_ready: Duration::from_secs(120), min_uptime: Duration::ZERO },
+        sweep_every: Duration::from_secs(2),
+        orphans_every: Duration::from_secs(20),
+        heartbeat: Duration::from_secs(10),
+    }
+}
+
+pub fn asker() -> Asker {
+    Asker { project: "p1".parse().unwrap(), request: RequestId::new(uuid::Uuid::from_u128(7)), traceparent: None }
+}
+
+pub fn project() -> ProjectId {
+    asker().project
+}
+
+/// A world with a datastore in it.
+pub async fn world(seed: u64) -> Sim {
+    let sim = Sim::new(seed);
+    let observer = sim.observer();
+    let version = NewVersion {
+        datastore: "redis".to_owned(),
+        datastore_id: DatastoreId(uuid::Uuid::from_u128(1)),
+        version: "7.0".to_owned(),
+        version_id: DatastoreVersionId(uuid::Uuid::from_u128(2)),
+        engine: Server::Redis,
+        is_default: true,
+        settings: BTreeMap::new(),
+    };
+    assert!(observer.store.add_version(&version).await.unwrap());
+    sim
+}
+
+/// Submits a create of `members` members, as the API does.
+pub async fn submit_create(sim: &Sim, members: usize) -> (ClusterId, TaskId) {
+    let observer = sim.observer();
+    let clock = &observer.clock;
+    let slots = divide(members).unwrap();
+    let instances = (1..)
+        .zip(slots)
+        .map(|(number, slots)| NewInstance {
+            id: InstanceId(clock.random_id()),
+            name: submit::member_name("c", number),
+            number,
+            flavor_id: "1".to_owned(),
+            ram_mb: 512,
+            volume_gb: 2,
+            planned_slots: Some(slots),
+        })
+        .collect();
+    let new = NewCluster {
+        id: ClusterId(clock.random_id()),
+        project: project(),
+        name: "c".to_owned(),
+        version: DatastoreVersionId(uuid::Uuid::from_u128(2)),
+        instances,
+        task: new_task(&**clock, TaskKind::CreateCluster),
+        limits: Limits { instances: -1, volumes_gb: -1 },
+    };
+    observer.store.create_cluster(&new).await.unwrap();
+    (new.id, new.task.id)
+}
+
+fn new_task(clock: &dyn Clock, kind: TaskKind) -> NewTask {
+    NewTask {
+        id: TaskId(clock.ordered_id()),
+        kind,
+        request: asker().request,
+        traceparent: None,
+        time_limit: TIME_LIMIT,
+    }
+}
+
+/// Submits a delete, as the API does.
+pub async fn submit_delete(sim: &Sim, cluster: ClusterId) -> WakeUp {
+    let World { store, clock, .. } = sim.observer();
+    let wake = submit::delete(&*store, &*clock, &asker(), cluster, TIME_LIMIT).await.unwrap();
+    wake.expect("no delete is under way")
+}
+
+/// Runs a taskmanager until `task` has ended; one that the chaos kills or freezes is followed by another.
+pub async fn run_until_ended(sim: &Sim, task: TaskId) -> TaskState {
+    for start in 0.. {
+        let engine = Engine::new(sim.incarnation(), options(&format!("tm-{start}")), CancellationToken::new());
+        let watched = async {
+            tokio::join!(engine.run_sweeper(), engine.run_orphan_sweeper());
+        };
+        tokio::select! {
+            () = watched => {}
+            () = sim.killed() => {
+                // A frozen daemon goes on when it wakes; a dead one is stuck for ever. Either way somebody else starts.
+                tokio::task::spawn(async move { tokio::join!(engine.run_sweeper(), engine.run_orphan_sweeper()) });
+            }
+            state = ended(sim, task) => return state,
+        }
+    }
+    unreachable!()
+}
+
+/// Waits until `task` has ended.
+pub async fn ended(sim: &Sim, task: TaskId) -> TaskState {
+    let observer = sim.observer();
+    loop {
+        let row = observer.store.task(task).await.unwrap().expect("the task has a row");
+        if row.state.is_end() {
+            return row.state;
+        }
+        assert!(
+            observer.clock.now() < row.deadline.after(Duration::from_secs(300)),
+            "task {task} is still {} long after its deadline: {:?} {:?}",
+            row.state,
+            row.step,
+            row.progress
+        );
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+pub async fn cluster(sim: &Sim, id: ClusterId) -> Option<(Cluster, Vec<Instance>)> {
+    sim.observer().store.cluster(id).await.unwrap()
+}
+
+/// A cluster that was made: as the plan says, in the database and on every node.
+pub async fn assert_formed(sim: &Sim, id: ClusterId, members: usize) {
+    let (cluster, instances) = cluster(sim, id).await.expect("the cluster is there");
+    assert_eq!((cluster.task, cluster.operation, cluster.fault), (ClusterTask::None, None, None));
+    assert_eq!(instances.len(), members);
+    let slots = divide(members).unwrap();
+    let nodes: Vec<_> = instances.iter().map(|i| sim.node(i.id).expect("every member has a node")).collect();
+    for ((instance, node), slots) in instances.iter().zip(&nodes).zip(slots) {
+        assert_eq!((instance.lifecycle, &instance.fault), (Lifecycle::Complete, &None));
+        assert_eq!(instance.node_id, Some(node.id));
+        assert_eq!(node.slots, SlotSet::from(slots));
+        assert!(node.complete, "{} is open to tenants", instance.name);
+        let others = nodes.iter().filter(|other| other.id != node.id).map(|other| other.id);
+        assert!(node.known.keys().copied().eq(sorted(others)), "{} knows the others and nobody else", instance.name);
+    }
+    assert!(instances.iter().all(|instance| sim.machines().contains(&instance.id)));
+}
+
+fn sorted<T: Ord>(items: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
+    let mut items: Vec<T> = items.collect();
+    items.sort();
+    items.into_iter()
+}
+
+/// A create that failed: the cluster is idle and says why, and so does every member that is not complete.
+pub async fn assert_failed(sim: &Sim, id: ClusterId) {
+    let (cluster, instances) = cluster(sim, id).await.expect("the cluster is there");
+    assert_eq!((cluster.task, cluster.operation), (ClusterTask::None, None));
+    assert!(cluster.fault.is_some(), "the cluster says why");
+    for instance in instances {
+        assert_eq!(instance.fault.is_some(), instance.lifecycle != Lifecycle::Complete, "{}", instance.name);
+    }
+}
+
+/// Nothing is left of the cluster: no row to be seen, no machine, no quota in use.
+pub async fn assert_gone(sim: &Sim, id: ClusterId) {
+    assert!(cluster(sim, id).await.is_none());
+    assert_eq!(sim.machines(), []);
+    assert_eq!(sim.used(&project()), (0, 0));
+}
+
+/// From whatever state, a delete works once the world is calm again.
+pub async fn delete_in_calm(sim: &Sim, id: ClusterId) {
+    sim.set_chaos(Chaos::Calm);
+    let wake = submit_delete(sim, id).await;
+    assert_eq!(run_until_ended(sim, wake.task).await, TaskState::Succeeded);
+    sweep_orphans(sim).await;
+    assert_gone(sim, id).await;
+}
+
+/// Gives runners that lost their lease time to notice, and the orphan sweeper time to clean up after them.
+pub async fn sweep_orphans(sim: &Sim) {
+    let engine = Engine::new(sim.incarnation(), options("sweeper"), CancellationToken::new());
+    let _ = tokio::time::timeout(Duration::from_secs(65), engine.run_orphan_sweeper()).await;
+}
