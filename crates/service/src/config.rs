@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 pub use self::args::CommonArgs;
 pub use self::sections::{Bus, Database, Log, LogFormat, Monitoring, Redis};
 pub use self::values::{Count, LogFilter, Port, Seconds};
+use crate::mask::mask_credentials;
 
 /// The exit code for a bad configuration: EX_USAGE of sysexits.h.
 pub const EXIT_BAD_CONFIG: u8 = 64;
@@ -23,6 +24,9 @@ pub const EXIT_BAD_CONFIG: u8 = 64;
 pub trait DaemonConfig: DeserializeOwned + Serialize {
     /// `api`, `taskmanager` or `guestagent`: names the default file and the process in its logs.
     const DAEMON: &'static str;
+
+    /// How many threads poll its tasks; as many as there are processors unless said otherwise.
+    const WORKERS: Option<usize> = None;
 
     /// The `[log]` section.
     fn log(&self) -> &Log;
@@ -121,10 +125,10 @@ pub fn dump<T: Serialize>(config: &T) -> Result<String, toml::ser::Error> {
     toml::to_string_pretty(&toml::Table::try_from(config)?)
 }
 
-/// `message` without line breaks, cut where it gets longer than anybody reads.
+/// `message` without line breaks and passwords, cut where it gets longer than anybody reads.
 fn one_line(message: &str) -> String {
     let words: Vec<&str> = message.split_whitespace().collect();
-    let mut line = words.join(" ");
+    let mut line = mask_credentials(&words.join(" "));
     if let Some((end, _)) = line.char_indices().nth(400) {
         line.truncate(end);
         line.push('…');

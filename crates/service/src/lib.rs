@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod config;
 pub mod logs;
+mod mask;
 pub mod metrics;
 pub mod notify;
 pub mod run;

@@ -62,7 +62,7 @@ where
         return refuse::<C>(&format!("logging cannot be started: {error}"), 1);
     }
     tls::install_crypto_provider();
-    match with_runtime(|shutdown| body(args, config, shutdown)) {
+    match with_runtime(C::WORKERS, |shutdown| body(args, config, shutdown)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let daemon = C::DAEMON;
@@ -93,9 +93,15 @@ fn refuse<C: DaemonConfig>(reason: &str, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
-fn with_runtime<F: Future<Output = anyhow::Result<()>>>(body: impl FnOnce(Shutdown) -> F) -> anyhow::Result<()> {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime cannot be started")?;
+fn with_runtime<F: Future<Output = anyhow::Result<()>>>(
+    workers: Option<usize>,
+    body: impl FnOnce(Shutdown) -> F,
+) -> anyhow::Result<()> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if let Some(workers) = workers {
+        builder.worker_threads(workers);
+    }
+    let runtime = builder.enable_all().build().context("the runtime cannot be started")?;
     let result = runtime.block_on(supervise(body));
     // A blocking call that hangs must not hold the process: systemd would kill it, and call that a failure.
     runtime.shutdown_timeout(Duration::from_secs(1));

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
+use crate::mask::mask_credentials;
+
 /// No secret is longer; a file that is longer was named by mistake.
 const LONGEST: u64 = 64 * 1024;
 
@@ -14,7 +16,7 @@ const LONGEST: u64 = 64 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// The file cannot be opened or read.
-    #[error("cannot read the secret file {}: {source}", path.display())]
+    #[error("cannot read the secret file {}: {source}", shown(path))]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -22,13 +24,18 @@ pub enum SecretError {
         source: io::Error,
     },
     /// The file holds something that is no secret.
-    #[error("the secret file {} {problem}", path.display())]
+    #[error("the secret file {} {problem}", shown(path))]
     Unusable {
         /// The file.
         path: PathBuf,
         /// "is empty", "is not UTF-8" …
         problem: &'static str,
     },
+}
+
+/// The path, masked in case somebody put the secret itself in its place.
+fn shown(path: &Path) -> String {
+    mask_credentials(&path.display().to_string())
 }
 
 /// Reads the secret in `path`, without the line break at its end.
@@ -91,5 +98,7 @@ mod tests {
         }
         let error = read(Path::new("/nonexistent/secret")).unwrap_err().to_string();
         assert!(error.contains("/nonexistent/secret"), "{error}");
+        let error = read(Path::new("amqp://u:canary@host/vhost")).unwrap_err().to_string();
+        assert!(error.contains("amqp://***@host/vhost") && !error.contains("canary"), "{error}");
     }
 }

@@ -78,6 +78,7 @@ fn errors_name_file_line_column_and_key_in_one_sentence() {
         ("[api]\nbind_port = 1\n[bus]", "key 'bus': missing field `url_file`"),
         ("[api]\nbind_port = 1\n[database]", "key 'database': one of connection and connection_file is required"),
         ("[api]\nbind_port = 1\n[database]\nconnection = \"canary\"", "key 'database.connection': not a database URL"),
+        ("bus = \"amqp://u:canary@h/v\"", "key 'bus': invalid type: string \"amqp://***@h/v\""),
         ("[api]\nbind_port = 1\n[monitoring]\nbind = \"here\"", "key 'monitoring.bind': invalid socket address"),
     ] {
         let error = refused(text);

@@ -5,3 +5,5 @@
 mod monitoring;
 #[cfg(test)]
 mod scaffold;
+#[cfg(test)]
+mod systemd;

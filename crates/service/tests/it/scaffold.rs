@@ -12,7 +12,7 @@ use rustix::process::{Signal, getpid, kill_process};
 use serde::{Deserialize, Serialize};
 
 #[derive(Parser)]
-struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     common: CommonArgs,
 }
@@ -25,7 +25,7 @@ impl AsRef<CommonArgs> for Args {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Config {
+pub(crate) struct Config {
     #[serde(default)]
     log: Log,
 }
@@ -38,7 +38,7 @@ impl DaemonConfig for Config {
     }
 }
 
-fn arguments(config: &Path, more: &[&str]) -> Vec<OsString> {
+pub(crate) fn arguments(config: &Path, more: &[&str]) -> Vec<OsString> {
     let mut arguments = vec!["redtrove-test".into(), "--config".into(), config.into()];
     arguments.extend(more.iter().map(OsString::from));
     arguments
