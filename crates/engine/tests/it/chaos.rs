@@ -46,35 +46,39 @@ fn accidents(n: u64) -> [Chaos; 5] {
     ]
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_create_survives_one_accident_at_any_call() {
-    let calls = calls_of_a_create().await;
+#[test]
+fn a_create_survives_one_accident_at_any_call() {
+    let calls = case(calls_of_a_create());
     assert!(calls > 25, "{calls} calls are too few to be a create");
     for n in 1..=calls {
         for chaos in accidents(n) {
-            let sim = world(n).await;
-            let (cluster, task) = submit_create(&sim, MEMBERS).await;
-            sim.set_chaos(chaos);
-            assert_eq!(run_until_ended(&sim, task).await, TaskState::Succeeded, "{chaos:?}");
-            // A frozen daemon wakes now, with a lease that is somebody else's.
-            tokio::time::sleep(Duration::from_secs(60)).await;
-            assert_formed(&sim, cluster, MEMBERS).await;
+            case(async {
+                let sim = world(n).await;
+                let (cluster, task) = submit_create(&sim, MEMBERS).await;
+                sim.set_chaos(chaos);
+                assert_eq!(run_until_ended(&sim, task).await, TaskState::Succeeded, "{chaos:?}");
+                // A frozen daemon wakes now, with a lease that is somebody else's.
+                tokio::time::sleep(Duration::from_secs(60)).await;
+                assert_formed(&sim, cluster, MEMBERS).await;
+            });
         }
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_delete_survives_one_accident_at_any_call() {
-    let calls = calls_of_a_delete().await;
+#[test]
+fn a_delete_survives_one_accident_at_any_call() {
+    let calls = case(calls_of_a_delete());
     assert!(calls > 5, "{calls} calls are too few to be a delete");
     for n in 1..=calls {
         for chaos in accidents(n) {
-            let (sim, cluster) = formed(n).await;
-            let wake = submit_delete(&sim, cluster).await;
-            sim.set_chaos(chaos);
-            assert_eq!(run_until_ended(&sim, wake.task).await, TaskState::Succeeded, "{chaos:?}");
-            tokio::time::sleep(Duration::from_secs(60)).await;
-            assert_gone(&sim, cluster).await;
+            case(async {
+                let (sim, cluster) = formed(n).await;
+                let wake = submit_delete(&sim, cluster).await;
+                sim.set_chaos(chaos);
+                assert_eq!(run_until_ended(&sim, wake.task).await, TaskState::Succeeded, "{chaos:?}");
+                tokio::time::sleep(Duration::from_secs(60)).await;
+                assert_gone(&sim, cluster).await;
+            });
         }
     }
 }
@@ -134,49 +138,53 @@ async fn what_fails_for_good_fails_fast() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_delete_takes_over_at_any_moment_of_a_create() {
-    let calls = calls_of_a_create().await;
+#[test]
+fn a_delete_takes_over_at_any_moment_of_a_create() {
+    let calls = case(calls_of_a_create());
     for n in 1..=calls {
         // The create's daemon dies, or lives on and finds its lease gone.
         for chaos in [Chaos::Calm, Chaos::DieAfter(n), Chaos::Freeze(n, Duration::from_secs(45))] {
-            let sim = world(n).await;
-            let (cluster, create) = submit_create(&sim, MEMBERS).await;
-            sim.set_chaos(chaos);
-            let engine = Engine::new(sim.incarnation(), options("creator"), CancellationToken::new());
-            // Offered on the side, as a daemon that dies in the claim never hears of it.
-            tokio::task::spawn(async move { engine.offer(create).await });
-            while sim.calls() < n && sim.observer().store.task(create).await.unwrap().unwrap().ended.is_none() {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-            let wake = submit_delete(&sim, cluster).await;
-            assert_eq!(run_until_ended(&sim, wake.task).await, TaskState::Succeeded, "{chaos:?} at {n}");
-            sweep_orphans(&sim).await;
-            assert_gone(&sim, cluster).await;
-            assert!(ended(&sim, create).await.is_end());
+            case(async {
+                let sim = world(n).await;
+                let (cluster, create) = submit_create(&sim, MEMBERS).await;
+                sim.set_chaos(chaos);
+                let engine = Engine::new(sim.incarnation(), options("creator"), CancellationToken::new());
+                // Offered on the side, as a daemon that dies in the claim never hears of it.
+                tokio::task::spawn(async move { engine.offer(create).await });
+                while sim.calls() < n && sim.observer().store.task(create).await.unwrap().unwrap().ended.is_none() {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                let wake = submit_delete(&sim, cluster).await;
+                assert_eq!(run_until_ended(&sim, wake.task).await, TaskState::Succeeded, "{chaos:?} at {n}");
+                sweep_orphans(&sim).await;
+                assert_gone(&sim, cluster).await;
+                assert!(ended(&sim, create).await.is_end());
+            });
         }
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn in_noise_every_task_ends_in_a_legal_state() {
-    for seed in 0..150 {
-        let sim = world(seed).await;
-        let (cluster, task) = submit_create(&sim, 1 + (seed as usize) % 5).await;
-        sim.set_chaos(Chaos::Noise(15, seed));
-        match run_until_ended(&sim, task).await {
-            TaskState::Succeeded => assert_formed(&sim, cluster, 1 + (seed as usize) % 5).await,
-            _ => assert_failed(&sim, cluster).await,
-        }
-        sim.set_chaos(Chaos::Noise(15, seed + 1_000));
-        let wake = submit_delete(&sim, cluster).await;
-        match run_until_ended(&sim, wake.task).await {
-            TaskState::Succeeded => {
-                sim.set_chaos(Chaos::Calm);
-                sweep_orphans(&sim).await;
-                assert_gone(&sim, cluster).await;
+#[test]
+fn in_noise_every_task_ends_in_a_legal_state() {
+    for seed in 0..300 {
+        case(async {
+            let sim = world(seed).await;
+            let (cluster, task) = submit_create(&sim, 1 + (seed as usize) % 5).await;
+            sim.set_chaos(Chaos::Noise(15, seed));
+            match run_until_ended(&sim, task).await {
+                TaskState::Succeeded => assert_formed(&sim, cluster, 1 + (seed as usize) % 5).await,
+                _ => assert_failed(&sim, cluster).await,
             }
-            _ => delete_in_calm(&sim, cluster).await,
-        }
+            sim.set_chaos(Chaos::Noise(15, seed + 1_000));
+            let wake = submit_delete(&sim, cluster).await;
+            match run_until_ended(&sim, wake.task).await {
+                TaskState::Succeeded => {
+                    sim.set_chaos(Chaos::Calm);
+                    sweep_orphans(&sim).await;
+                    assert_gone(&sim, cluster).await;
+                }
+                _ => delete_in_calm(&sim, cluster).await,
+            }
+        });
     }
 }

@@ -40,6 +40,13 @@ pub fn project() -> ProjectId {
     asker().project
 }
 
+/// Runs one case in a runtime of its own, in paused time: the daemons it leaves behind end with it, and do not slow
+/// down the cases after it.
+pub fn case<F: Future>(case: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.expect("a runtime can be built").block_on(case)
+}
+
 /// A world with a datastore in it.
 pub async fn world(seed: u64) -> Sim {
     let sim = Sim::new(seed);
