@@ -104,6 +104,8 @@ fn default_engines() -> BTreeMap<Engine, PathBuf> {
 
 impl DaemonConfig for Config {
     const DAEMON: &'static str = "guestagent";
+    // One node's calls are few, and the machine's processors are its redis-server's.
+    const WORKERS: Option<usize> = Some(1);
 
     fn log(&self) -> &Log {
         &self.log
