@@ -19,8 +19,8 @@ pub(crate) fn run() -> Result<()> {
 pub(crate) fn run_with(interrupt: &Interrupt) -> Result<()> {
     packages::provide(&[REDIS, RABBITMQ], Consent::Given, interrupt)?;
     say::heading("build");
-    compile::daemons(interrupt)?;
-    compile::run(&mut runner(&["--no-run"]), interrupt)?;
+    // Daemons and tests in one go: built apart, shared dependencies would differ in features and be compiled twice.
+    compile::run(compile::cargo().args(["build", "--workspace", "--all-targets"]), interrupt)?;
 
     say::heading("start the broker that the tests share");
     let broker = SharedBroker::start()?;
@@ -28,7 +28,7 @@ pub(crate) fn run_with(interrupt: &Interrupt) -> Result<()> {
     // Sockets below it must stay under 108 bytes, hence the short name.
     let dir = tempfile::Builder::new().prefix("rt-").rand_bytes(4).tempdir().context("no temporary directory")?;
     say::heading("test");
-    let mut command = runner(&[]);
+    let mut command = runner();
     command.env(SHARED_VARIABLE, broker.directory()).env("TMPDIR", dir.path());
     if is_ci() {
         // A snapshot that differs is a failure there, not a file to be looked at.
@@ -50,14 +50,13 @@ pub(crate) fn is_ci() -> bool {
 }
 
 /// nextest where it is found, else cargo's own runner.
-fn runner(more: &[&str]) -> Command {
+fn runner() -> Command {
     let mut command = compile::cargo();
     if find_program("cargo-nextest").is_some() {
         command.args(["nextest", "run", "--workspace", "--no-fail-fast"]);
     } else {
         command.args(["test", "--workspace", "--no-fail-fast"]);
     }
-    command.args(more);
     command
 }
 
