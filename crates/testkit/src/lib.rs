@@ -7,6 +7,7 @@ mod files;
 pub mod http;
 pub mod install;
 pub mod logs;
+pub mod mariadb;
 pub mod process;
 pub mod rabbitmq;
 pub mod redis;

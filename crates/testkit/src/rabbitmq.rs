@@ -181,7 +181,7 @@ fn definitions(user: &str, password: &str, vhosts: &[String]) -> serde_json::Val
 
 fn configuration(dir: &Path, listen: SocketAddrV4) -> String {
     let dir = dir.display();
-    // Console and file logging at INFO cost a second of the boot; errors are what a reader needs.
+    // Only what a reader of a failed test needs; the limits let it run beside other brokers on a small machine.
     format!(
         "listeners.tcp.1 = {listen}\n\
          load_definitions = {dir}/definitions.json\n\
