@@ -16,6 +16,8 @@ async fn an_agent_that_ends_leaves_redis_alone_and_adopts_it_later() {
     client.form_alone(&agent).await;
     wait_for("a write", || async { (agent.cli(&["set", "k", "v"]) == "OK").then_some(()) }).await;
     let first = agent.redis().unwrap();
+    let command_line = std::fs::read_to_string(format!("/proc/{}/cmdline", first.pid)).unwrap();
+    assert!(command_line.contains(agent.directory.to_str().unwrap()), "it says whose it is: {command_line:?}");
 
     for signal in [Signal::KILL, Signal::TERM] {
         let asked = Instant::now();
@@ -132,4 +134,18 @@ async fn a_directory_has_one_agent() {
     let status = agent.command().output().unwrap();
     assert!(status.status.success(), "{status:?}");
     world.reader(&agent).await.status().await;
+}
+
+#[tokio::test]
+async fn a_caller_that_hangs_up_leaves_nothing_half_done() {
+    let world = World::new();
+    let agent = world.agent(1).await;
+    let mut client = world.control(&agent).await;
+    client.status().await;
+    let mut request = at(1, prepare_request(&agent));
+    request.set_timeout(Duration::from_millis(5));
+    let (code, _) = refused(client.0.prepare(request).await);
+    assert!(matches!(code, Code::Cancelled | Code::DeadlineExceeded), "{code:?}");
+    client.wait_state(v1::RedisState::Running).await;
+    client.prepare(&agent).await;
 }
