@@ -2,8 +2,11 @@
 //!
 //! `proto/redtrove/guest/v1/guest.proto` is the contract; read its comments first. [`v1`] is generated from it,
 //! [`convert`] turns its messages into domain types that cannot be invalid and back, [`metadata`] reads and
-//! writes what travels beside a call, [`role`] says what a caller may do.
+//! writes what travels beside a call, [`role`] says what a caller may do. The feature `client` adds the caller's
+//! side.
 
+#[cfg(feature = "client")]
+pub mod client;
 pub mod convert;
 pub mod metadata;
 pub mod role;
