@@ -32,6 +32,9 @@ pub enum ConnectError {
     /// Its schema is not the one that this program works with.
     #[error("{0}")]
     Schema(SchemaState),
+    /// Another migration has been under way for too long to wait for it.
+    #[error("another migration of the database is under way")]
+    Locked,
     /// A migration failed.
     #[error("the database's schema cannot be brought up to date")]
     Migration(#[source] MigrateError),

@@ -7,7 +7,7 @@ use redtrove_engine::ports::StoreError;
 use sqlx::mysql::{MySql, MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlPoolOptions, MySqlRow};
 use sqlx::{ConnectOptions, Connection, Executor};
 
-use crate::backend::{Backend, Clash, SqlStore, drive};
+use crate::backend::{Backend, Clash, Columns, SqlStore, drive, values};
 use crate::connect::ConnectError;
 use crate::schema::{self, SchemaState};
 
@@ -19,9 +19,16 @@ pub struct MariaDbBackend;
 pub type MariaDbStore = SqlStore<MariaDbBackend>;
 
 /// How long to wait for a connection of the pool.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(20);
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most connections of one process.
 const CONNECTIONS: u32 = 16;
+
+/// How long a migration waits for another one, in seconds.
+const MIGRATION_TIMEOUT: u32 = 60;
+
+/// One migration of a database at a time. The lock that sqlx would take waits for -1 seconds, which means for ever
+/// to MySQL and not at all to MariaDB: there it is no lock. The names of locks are the whole server's.
+const LOCK: &str = "SELECT GET_LOCK(CONCAT('redtrove.', MD5(DATABASE())), ?) AS locked";
 
 /// What every session starts with. Strict: a value that does not fit is an error, not cut. The server's own wait for
 /// a lock is 50 s. READ COMMITTED: no gap locks, and a condition is judged on what is committed.
@@ -121,7 +128,15 @@ impl MariaDbStore {
     /// Brings the schema up to date, holding a lock of the server.
     pub async fn migrate(connection: &str) -> Result<(), ConnectError> {
         let mut connection = options(connection)?.connect().await.map_err(unreachable)?;
-        schema::mariadb().run_direct(None, &mut connection, false).await.map_err(ConnectError::Migration)?;
+        // It is given back when the session ends, whichever way that is.
+        let locked = MariaDbBackend::fetch(&mut connection, LOCK, values![MIGRATION_TIMEOUT]).await;
+        let locked = locked.map_err(unreachable)?;
+        if locked.first().map(|row| row.integer("locked")).transpose().map_err(unreachable)?.flatten() != Some(1) {
+            return Err(ConnectError::Locked);
+        }
+        let mut migrator = schema::mariadb();
+        migrator.set_locking(false);
+        migrator.run_direct(None, &mut connection, false).await.map_err(ConnectError::Migration)?;
         connection.close().await.map_err(unreachable)
     }
 

@@ -1,0 +1,65 @@
+//! MariaDB: the contract, each case in a database of its own, and what only a server has.
+
+use std::time::{Duration, Instant};
+
+use redtrove_store::contract::{Bed, cases};
+use redtrove_store::{ConnectError, SchemaState, connect, migrate, schema_state};
+use redtrove_testkit::mariadb::MariaDb;
+use tokio::task::JoinSet;
+
+/// One server for all of it, as its start takes longer than every case: the cases side by side, by name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mariadb_keeps_the_contract() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = MariaDb::start(dir.path()).unwrap();
+    let mut failed = Vec::new();
+    // A few at a time: each has the connections of two pools.
+    for (part, some) in cases().chunks(4).enumerate() {
+        let mut running = JoinSet::new();
+        let mut names = std::collections::HashMap::new();
+        for (number, case) in some.iter().copied().enumerate() {
+            let address = server.database(&format!("case_{part}_{number}")).unwrap();
+            let handle = running.spawn(async move {
+                migrate(&address).await.unwrap();
+                let (store, second) = (connect(&address).await.unwrap(), connect(&address).await.unwrap());
+                (case.run)(Bed::new(store, second).await).await;
+            });
+            names.insert(handle.id(), case.name);
+        }
+        while let Some(ended) = running.join_next().await {
+            if let Err(error) = ended {
+                failed.push(format!("{}: {error}", names[&error.id()]));
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{failed:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mariadb_is_migrated_by_one_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = MariaDb::start(dir.path()).unwrap();
+    let address = server.database("migrated").unwrap();
+    assert_eq!(schema_state(&address).await.unwrap(), SchemaState::Absent);
+    let error = connect(&address).await.err().unwrap();
+    assert!(error.to_string().contains("redtrove-taskmanager db migrate"), "{error}");
+    let mut race = JoinSet::new();
+    for _ in 0..6 {
+        let address = address.clone();
+        race.spawn(async move { migrate(&address).await });
+    }
+    for result in race.join_all().await {
+        result.unwrap();
+    }
+    assert_eq!(schema_state(&address).await.unwrap(), SchemaState::Current(1));
+    let store = connect(&address).await.unwrap();
+    assert!(store.take_monitor("tm-1", Duration::ZERO).await.unwrap());
+    server.process().kill().unwrap();
+    let began = Instant::now();
+    let error = store.now().await.unwrap_err();
+    assert!(matches!(error, redtrove_engine::ports::StoreError::Unavailable(_)), "{error:?}");
+    assert!(began.elapsed() < Duration::from_secs(60));
+    let error = connect(&address).await.err().unwrap();
+    assert!(matches!(error, ConnectError::Database(_)), "{error:?}");
+    assert!(!format!("{error:?}").contains(address.split([':', '@']).nth(2).unwrap()), "no password in errors");
+}
