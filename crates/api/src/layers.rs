@@ -3,11 +3,13 @@
 use std::any::Any;
 use std::time::{Duration, Instant};
 
+use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, request};
-use axum::middleware::Next;
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use redtrove_core::{Fault, FaultKind, RequestId};
+use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 
 use crate::app::App;
@@ -23,8 +25,18 @@ pub const TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 /// A request that takes longer is given up; slow work happens in tasks, never in a request.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
 
+/// Puts `routes` into everything that happens around a request.
+pub fn around(routes: Router<App>, app: App) -> Router {
+    routes
+        .layer(middleware::from_fn_with_state(app.clone(), authenticate))
+        .layer(middleware::from_fn(limit_time))
+        .layer(CatchPanicLayer::custom(answer_panic))
+        .layer(middleware::from_fn_with_state(app.clone(), observe))
+        .with_state(app)
+}
+
 /// Gives the request its id, follows it in span, log and metrics, and puts the id on the answer.
-pub async fn observe(State(app): State<App>, mut request: Request, next: Next) -> Response {
+async fn observe(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let id = RequestId::new(app.clock().random_id());
     request.extensions_mut().insert(id.clone());
     let method = known_method(request.method());
@@ -77,12 +89,12 @@ fn hide_inside(response: Response, id: &RequestId) -> Response {
 }
 
 /// Turns a panic in a handler into a fault; the panic itself was logged where it happened.
-pub fn answer_panic(_: Box<dyn Any + Send>) -> Response {
+fn answer_panic(_: Box<dyn Any + Send>) -> Response {
     Refusal::from(Fault::internal("A handler panicked.")).into_response()
 }
 
 /// Gives a request up that takes too long.
-pub async fn limit_time(request: Request, next: Next) -> Response {
+async fn limit_time(request: Request, next: Next) -> Response {
     match tokio::time::timeout(TIME_LIMIT, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
@@ -93,7 +105,7 @@ pub async fn limit_time(request: Request, next: Next) -> Response {
 }
 
 /// Lets nobody below `/v1.0` without a token for the project in the URL.
-pub async fn authenticate(State(app): State<App>, request: Request, next: Next) -> Response {
+async fn authenticate(State(app): State<App>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     match whose(&app, &parts).await {
         Ok(caller) => {

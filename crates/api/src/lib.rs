@@ -27,9 +27,8 @@ pub mod wire;
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::routing::get;
-use axum::{Router, middleware};
-use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::OpenApi;
 
 use crate::app::App;
@@ -43,13 +42,9 @@ pub fn openapi() -> OpenApi {
 pub fn router(app: App) -> Router {
     let (routes, collected) = routes::table().split_for_parts();
     let text: Arc<str> = document::complete(collected).to_pretty_json().unwrap_or_default().into();
-    routes
+    let routes = routes
         .route("/openapi.json", get(move || async move { document::serve(text) }))
         .fallback(layers::unknown_path)
-        .method_not_allowed_fallback(layers::wrong_method)
-        .layer(middleware::from_fn_with_state(app.clone(), layers::authenticate))
-        .layer(middleware::from_fn(layers::limit_time))
-        .layer(CatchPanicLayer::custom(layers::answer_panic))
-        .layer(middleware::from_fn_with_state(app.clone(), layers::observe))
-        .with_state(app)
+        .method_not_allowed_fallback(layers::wrong_method);
+    layers::around(routes, app)
 }

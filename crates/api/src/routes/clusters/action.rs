@@ -72,7 +72,7 @@ async fn decide(
 ) -> Result<StatusCode, Refusal> {
     let mut actions = body.keys();
     let (Some(action), None) = (actions.next(), actions.next()) else {
-        return Err(Fault::bad_request("Action request should have exactly one action specified in body.").into());
+        return Err(Fault::bad_request("Action request should have exactly one action specified in body").into());
     };
     let (cluster, _) = own(&app, &caller, path.cluster()?).await?;
     let Some((name, when_ready)) = KNOWN.iter().find(|(name, _)| name == action) else {

@@ -1,0 +1,19 @@
+//! The whole service, in process, on a real SQLite database in a directory of its own.
+
+// The attribute tells clippy that helpers beside the tests are tests too.
+#[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod clusters;
+#[cfg(test)]
+mod document;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod lists;
+#[cfg(test)]
+mod logs;
+#[cfg(test)]
+mod routes;
+#[cfg(test)]
+mod support;
