@@ -38,6 +38,7 @@ macro_rules! for_each_case {
             submit::racing_requests_never_exceed_a_quota,
             submit::every_exceeded_resource_is_named,
             submit::a_negative_limit_is_none,
+            submit::a_submission_is_taken_whole_or_not_at_all,
             submit::projects_do_not_share_a_quota,
             delete::a_delete_takes_over_a_build,
             delete::a_delete_under_way_changes_nothing,

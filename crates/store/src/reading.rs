@@ -37,6 +37,26 @@ const CLUSTERS: &str = concat!(
     with_instances!()
 );
 
+/// Instances of a project `i` with their clusters `c`; what follows says which.
+macro_rules! instances_of_project {
+    ($which:literal) => {
+        concat!(
+            "SELECT ",
+            cluster_columns!(),
+            ", ",
+            instance_columns!(),
+            " FROM instances i JOIN clusters c ON c.id = i.cluster_id JOIN datastore_versions v ON v.id = c.version_id \
+             JOIN datastores d ON d.id = v.datastore_id \
+             WHERE c.project_id = ? AND c.deleted = 0 AND i.lifecycle <> 'deleted' AND ",
+            $which
+        )
+    };
+}
+
+const INSTANCE: &str = instances_of_project!("i.id = ?");
+
+const INSTANCES: &str = instances_of_project!("i.id > ? ORDER BY i.id LIMIT ?");
+
 const COMPLETE: &str =
     concat!("SELECT ", instance_columns!(), " FROM instances i WHERE i.lifecycle = 'complete' ORDER BY i.id");
 
@@ -69,6 +89,26 @@ impl<B: Backend> SqlStore<B> {
         let after = after.map(|id| id.to_string()).unwrap_or_default();
         let rows = self.rows(CLUSTERS, values![project.as_str(), after, limit]).await?;
         grouped::<B>(&rows)
+    }
+
+    pub(crate) async fn read_instance(
+        &self,
+        project: &ProjectId,
+        id: InstanceId,
+    ) -> Result<Option<(Cluster, Instance)>, StoreError> {
+        let row = self.row(INSTANCE, values![project.as_str(), printed(id)]).await?;
+        row.map(|row| Ok((rows::cluster(&row)?, rows::instance(&row)?))).transpose()
+    }
+
+    pub(crate) async fn read_instances(
+        &self,
+        project: &ProjectId,
+        after: Option<InstanceId>,
+        limit: u32,
+    ) -> Result<Vec<(Cluster, Instance)>, StoreError> {
+        let after = after.map(|id| id.to_string()).unwrap_or_default();
+        let rows = self.rows(INSTANCES, values![project.as_str(), after, limit]).await?;
+        rows.iter().map(|row| Ok((rows::cluster(row)?, rows::instance(row)?))).collect()
     }
 
     pub(crate) async fn read_complete(&self) -> Result<Vec<Instance>, StoreError> {

@@ -44,6 +44,19 @@ impl<B: Backend> Store for SqlStore<B> {
         self.read_clusters(project, after, limit).await
     }
 
+    async fn instance(&self, project: &ProjectId, id: InstanceId) -> Result<Option<(Cluster, Instance)>, StoreError> {
+        self.read_instance(project, id).await
+    }
+
+    async fn instances(
+        &self,
+        project: &ProjectId,
+        after: Option<InstanceId>,
+        limit: u32,
+    ) -> Result<Vec<(Cluster, Instance)>, StoreError> {
+        self.read_instances(project, after, limit).await
+    }
+
     async fn claimable(&self, limit: u32) -> Result<Vec<TaskId>, StoreError> {
         self.read_claimable(limit).await
     }
@@ -58,6 +71,10 @@ impl<B: Backend> Store for SqlStore<B> {
 
     async fn release(&self, lease: &Lease, pause: Duration) -> Result<(), StoreError> {
         retried!(self.give_back(lease, pause))
+    }
+
+    async fn expire_leases_of(&self, owner: &str) -> Result<u64, StoreError> {
+        retried!(self.expire_leases(owner))
     }
 
     async fn raise_token(&self, lease: &Lease, seen: u64) -> Result<Lease, StoreError> {

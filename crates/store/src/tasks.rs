@@ -105,6 +105,14 @@ impl<B: Backend> SqlStore<B> {
         tx.commit().await
     }
 
+    /// See `Store::expire_leases_of`.
+    pub(crate) async fn expire_leases(&self, owner: &str) -> Result<u64, StoreError> {
+        let mut tx = self.begin().await?;
+        let expired = tx.execute(EXPIRE, values![owner]).await?;
+        tx.commit().await?;
+        Ok(expired)
+    }
+
     /// See `Store::raise_token`.
     pub(crate) async fn outgrow(&self, lease: &Lease, seen: u64) -> Result<Lease, StoreError> {
         // One more than what was seen has to fit as well.

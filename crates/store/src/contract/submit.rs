@@ -134,3 +134,15 @@ pub(super) async fn projects_do_not_share_a_quota(bed: Bed) {
     }
     assert!(bed.fits(2, limits).await);
 }
+
+pub(super) async fn a_submission_is_taken_whole_or_not_at_all(bed: Bed) {
+    let taken = bed.created(1).await;
+    let limits = Limits { instances: 4, volumes_gb: 8 };
+    let mut new = NewCluster { limits, ..bed.new_cluster("torn", 3) };
+    new.task.id = taken.task.id;
+    let error = bed.store.create_cluster(&new).await.unwrap_err();
+    assert!(matches!(error, SubmitError::Store(_)), "the task's id is another's: {error}");
+    assert!(bed.store.cluster(new.id).await.unwrap().is_none());
+    assert_eq!(bed.store.task(taken.task.id).await.unwrap().unwrap().cluster, taken.id);
+    assert!(bed.fits(3, limits).await, "its quota is free");
+}

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use redtrove_engine::ports::StoreError;
 use redtrove_store::contract::{Bed, cases};
 use redtrove_store::{ConnectError, SchemaState, connect, migrate, schema_state};
 use tokio::task::JoinSet;
@@ -99,4 +100,22 @@ async fn what_is_no_address_is_refused_without_repeating_it() {
     }
     let error = migrate("sqlite:///nowhere/at/all.db").await.unwrap_err();
     assert!(matches!(error, ConnectError::File { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_row_that_nobody_wrote_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let address = address(dir.path());
+    migrate(&address).await.unwrap();
+    let store = connect(&address).await.unwrap();
+    let pool = sqlx::SqlitePool::connect(&address).await.unwrap();
+    for (row, wanted) in
+        [("('not-an-id', 'redis')", "d_id"), ("('416b0b16-ba55-4302-bbd3-ff566032e1c1', x'ff')", "d_name")]
+    {
+        let insert = format!("INSERT INTO datastores (id, name) VALUES {row}");
+        sqlx::query(sqlx::AssertSqlSafe(insert)).execute(&pool).await.unwrap();
+        let error = store.datastores().await.unwrap_err();
+        assert!(matches!(&error, StoreError::Corrupt { what, .. } if *what == wanted), "{error}");
+        sqlx::query("DELETE FROM datastores").execute(&pool).await.unwrap();
+    }
 }
