@@ -49,6 +49,9 @@ const RENEW: &str = concat!("UPDATE tasks SET lease_expires_at = ? WHERE ", fenc
 const RELEASE: &str =
     concat!("UPDATE tasks SET lease_owner = NULL, lease_expires_at = NULL, not_before = ? WHERE ", fence!());
 
+const EXPIRE: &str = "UPDATE tasks SET lease_expires_at = NULL \
+    WHERE lease_owner = ? AND state = 'running' AND lease_expires_at IS NOT NULL";
+
 const RAISE: &str = concat!("UPDATE tasks SET lease_token = ? WHERE ", fence!());
 
 impl<B: Backend> SqlStore<B> {

@@ -110,8 +110,8 @@ fn write_config(dir: &Path) -> Result<PathBuf> {
     let place = text(dir)?;
     private_dir(&dir.join("tmp"))?;
     let settings = format!(
-        "[mysqld]\n{user}datadir={place}/data\ntmpdir={place}/tmp\nsocket={place}/sock\npid-file={place}/pid\nbind-address=127.0.0.1\n\
-         skip-name-resolve\nskip-log-bin\nperformance-schema=OFF\nmax-connections=500\n\
+        "[mysqld]\n{user}datadir={place}/data\ntmpdir={place}/tmp\nsocket={place}/sock\n\
+         pid-file={place}/pid\nbind-address=127.0.0.1\nskip-name-resolve\nskip-log-bin\nperformance-schema=OFF\nmax-connections=500\n\
          innodb-flush-log-at-trx-commit=0\ninnodb-doublewrite=OFF\ninnodb-buffer-pool-size=64M\n\
          innodb-log-file-size=16M\nlc-messages-dir=/usr/share/mysql\n"
     );

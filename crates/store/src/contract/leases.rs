@@ -77,6 +77,17 @@ pub(super) async fn a_task_given_back_is_due_after_its_pause(bed: Bed) {
     assert!(bed.store.claim(new.task.id, "tm-2", LONG).await.unwrap().is_none());
 }
 
+pub(super) async fn the_leases_of_an_owner_expire_together(bed: Bed) {
+    let (mine, other) = (bed.created(1).await.task.id, bed.created(1).await.task.id);
+    bed.store.claim(mine, "tm-1", LONG).await.unwrap().unwrap();
+    bed.store.claim(other, "tm-2", LONG).await.unwrap().unwrap();
+    assert_eq!(bed.store.expire_leases_of("tm-1").await.unwrap(), 1);
+    assert_eq!(bed.store.claimable(10).await.unwrap(), [mine]);
+    assert_eq!(bed.store.expire_leases_of("tm-1").await.unwrap(), 0, "it has expired");
+    assert_eq!(bed.store.expire_leases_of("nobody").await.unwrap(), 0);
+    assert!(bed.store.claim(mine, "tm-1", LONG).await.unwrap().is_some());
+}
+
 pub(super) async fn a_token_rises_past_what_was_seen(bed: Bed) {
     let new = bed.created(1).await;
     let old = bed.claimed(new.task.id).await.lease;

@@ -3,7 +3,7 @@
 use redtrove_core::ClusterId;
 use redtrove_core::cluster::ClusterTask;
 use redtrove_core::instance::{Heard, Lifecycle};
-use redtrove_engine::ports::{Limits, NewCluster, SubmitError};
+use redtrove_engine::ports::{Change, Limits, NewCluster, Record, SubmitError};
 use redtrove_engine::task::{TaskKind, TaskState};
 use tokio::task::JoinSet;
 
@@ -83,6 +83,29 @@ pub(super) async fn pages_follow_the_order_of_ids(bed: Bed) {
     let others = bed.store.clusters(&other.project, None, 10).await.unwrap();
     assert_eq!(others.len(), 1, "projects differ in case");
     assert!(bed.store.clusters(&"nobody".parse().unwrap(), None, 10).await.unwrap().is_empty());
+}
+
+pub(super) async fn instances_are_found_through_their_project(bed: Bed) {
+    let (first, second) = (bed.created(3).await, bed.ready(2).await);
+    let other = NewCluster { project: "project-b".parse().unwrap(), ..bed.new_cluster("other", 1) };
+    bed.store.create_cluster(&other).await.unwrap();
+    let lease = bed.deleting(second.id).await.lease;
+    let gone = Change::Gone { instance: second.instances[0].id };
+    bed.store.record(&lease, &Record { changes: vec![gone], ..Record::default() }).await.unwrap();
+
+    let mut wanted: Vec<_> = first.instances.iter().map(|instance| (instance.id, first.id)).collect();
+    wanted.push((second.instances[1].id, second.id));
+    wanted.sort_by_key(|(instance, _)| instance.to_string());
+    let page = bed.store.instances(&bed.project(), None, 3).await.unwrap();
+    let rest = bed.store.instances(&bed.project(), Some(page[2].1.id), 3).await.unwrap();
+    let found: Vec<_> = page.iter().chain(&rest).map(|(cluster, instance)| (instance.id, cluster.id)).collect();
+    assert_eq!((page.len(), found), (3, wanted));
+
+    let id = first.instances[1].id;
+    let (cluster, instance) = bed.store.instance(&bed.project(), id).await.unwrap().unwrap();
+    assert_eq!((cluster.id, instance.id, instance.number), (first.id, id, 2));
+    assert!(bed.store.instance(&other.project, id).await.unwrap().is_none(), "another project's");
+    assert!(bed.store.instance(&bed.project(), second.instances[0].id).await.unwrap().is_none(), "gone");
 }
 
 pub(super) async fn racing_requests_never_exceed_a_quota(bed: Bed) {
