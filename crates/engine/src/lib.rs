@@ -5,6 +5,7 @@
 
 mod backoff;
 mod concurrent;
+mod counts;
 mod keeper;
 mod monitor;
 mod operation;
@@ -26,8 +27,10 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use counts::Counts;
 use ports::StoreError;
 pub use ports::{Bus, Clock, Compute, Guests, Store};
+use tracing::info;
 
 /// The world as the engine sees it.
 #[derive(Clone)]
@@ -78,13 +81,21 @@ pub struct Engine {
     runners: Arc<Semaphore>,
     tracker: TaskTracker,
     shutdown: CancellationToken,
+    counts: Arc<Counts>,
 }
 
 impl Engine {
     /// An engine in `world` that stops when `shutdown` is cancelled.
     pub fn new(world: World, options: Options, shutdown: CancellationToken) -> Self {
         let runners = Arc::new(Semaphore::new(options.max_running));
-        Self { world, options: Arc::new(options), runners, tracker: TaskTracker::new(), shutdown }
+        Self {
+            world,
+            options: Arc::new(options),
+            runners,
+            tracker: TaskTracker::new(),
+            shutdown,
+            counts: Arc::default(),
+        }
     }
 
     /// Waits for a free runner, claims the task and starts it. Returns as soon as the claim is in the database, so
@@ -99,12 +110,21 @@ impl Engine {
         let Some(claimed) = self.world.store.claim(task, &self.options.owner, self.options.lease).await? else {
             return Ok(Offered::NotClaimable);
         };
-        let (world, options, shutdown) = (self.world.clone(), Arc::clone(&self.options), self.shutdown.clone());
+        let engine = self.clone();
         self.tracker.spawn(async move {
-            runner::run(&world, &options, claimed, &shutdown).await;
+            runner::run(&engine.world, &engine.options, &engine.counts, claimed, &engine.shutdown).await;
             drop(permit);
         });
         Ok(Offered::Claimed)
+    }
+
+    /// For a daemon that starts: takes up at once what an earlier run under the same name was killed in.
+    pub async fn reclaim(&self) -> Result<(), StoreError> {
+        let expired = self.world.store.expire_leases_of(&self.options.owner).await?;
+        if expired > 0 {
+            info!(expired, "taking up {expired} tasks that an earlier run of {} left", self.options.owner);
+        }
+        Ok(())
     }
 
     /// Claims what nobody has, until shutdown.
@@ -120,6 +140,11 @@ impl Engine {
     /// Watches every complete member, until shutdown; of all engines on one database, one at a time does.
     pub async fn run_monitor(&self) {
         monitor::run(&self.world, &self.options, &self.shutdown).await;
+    }
+
+    /// How tasks ended here, since the start.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// How many tasks run here.

@@ -21,7 +21,7 @@ use crate::keeper::{Chain, HeldLease, keep};
 use crate::ports::{BegunStep, Change, Claimed, EndedStep, Ending, Order, Outcome, Record, StoreError};
 use crate::steps::{self, Scene, StepError};
 use crate::task::StepOutcome;
-use crate::{Options, World, operation};
+use crate::{Counts, Options, World, operation};
 
 /// How often the progress of a wait is written, at most.
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
@@ -30,14 +30,21 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 const REST: Duration = Duration::from_secs(10);
 
 enum Stopped {
-    Ended,
+    Ended(Outcome),
     LeaseLost,
     Broken(StoreError),
     Shutdown,
 }
 
 /// Runs a claimed task until it ends, its lease is lost, or `shutdown`.
-pub(crate) async fn run(world: &World, options: &Options, claimed: Claimed, shutdown: &CancellationToken) {
+pub(crate) async fn run(
+    world: &World,
+    options: &Options,
+    counts: &Counts,
+    claimed: Claimed,
+    shutdown: &CancellationToken,
+) {
+    counts.claim();
     let task = &claimed.task;
     let span = info_span!(
         "task", task.id = %task.id, task.kind = %task.kind, cluster.id = %task.cluster, request.id = %task.request,
@@ -51,7 +58,8 @@ pub(crate) async fn run(world: &World, options: &Options, claimed: Claimed, shut
             () = shutdown.cancelled() => Stopped::Shutdown,
         };
         let pause = match stopped {
-            Stopped::Ended | Stopped::LeaseLost => return,
+            Stopped::Ended(outcome) => return counts.end(outcome == Outcome::Succeeded),
+            Stopped::LeaseLost => return counts.lose(),
             Stopped::Shutdown => Duration::ZERO,
             Stopped::Broken(trouble) => {
                 error!(error = %Chain(&trouble), "task {} rests: {}", task.id, Chain(&trouble));
@@ -79,7 +87,7 @@ async fn drive_until_end(world: &World, options: &Options, lease: &HeldLease, cl
             }
         };
         match driven.await {
-            Ok(()) => return Stopped::Ended,
+            Ok(outcome) => return Stopped::Ended(outcome),
             Err(StoreError::LeaseLost) => return Stopped::LeaseLost,
             Err(StoreError::Unavailable(trouble)) => {
                 info!(error = %Chain(&*trouble), "the database does not answer, trying again");
@@ -134,7 +142,7 @@ impl<'a> Runner<'a> {
         Ok(Some(Self { world, options, lease, claimed, started, cluster, version, instances, last_seq, wait, backoff }))
     }
 
-    async fn drive(&mut self) -> Result<(), StoreError> {
+    async fn drive(&mut self) -> Result<Outcome, StoreError> {
         loop {
             let elapsed = self.claimed.age.saturating_add(self.started.elapsed());
             let kind = self.claimed.task.kind;
@@ -316,7 +324,7 @@ impl<'a> Runner<'a> {
         }
     }
 
-    async fn succeed(&mut self) -> Result<(), StoreError> {
+    async fn succeed(&mut self) -> Result<Outcome, StoreError> {
         let kind = self.claimed.task.kind;
         let ending = Ending {
             outcome: Outcome::Succeeded,
@@ -327,10 +335,10 @@ impl<'a> Runner<'a> {
         };
         self.world.store.finish(&self.lease.get(), &ending).await?;
         info!("task {} succeeded: {kind} of cluster {}", self.claimed.task.id, self.cluster.id);
-        Ok(())
+        Ok(ending.outcome)
     }
 
-    async fn fail(&mut self, failure: Failure) -> Result<(), StoreError> {
+    async fn fail(&mut self, failure: Failure) -> Result<Outcome, StoreError> {
         let ending = Ending {
             faults: operation::faults(&self.instances, &failure),
             outcome: Outcome::Failed(failure.fault),
@@ -343,6 +351,6 @@ impl<'a> Runner<'a> {
             let kind = self.claimed.task.kind;
             warn!("task {} failed: {kind} of cluster {}: {fault}", self.claimed.task.id, self.cluster.id);
         }
-        Ok(())
+        Ok(ending.outcome)
     }
 }

@@ -321,6 +321,10 @@ pub trait Store: Send + Sync + 'static {
     /// Gives the task back, to be claimed again after `pause`.
     async fn release(&self, lease: &Lease, pause: Duration) -> Result<(), StoreError>;
 
+    /// Lets every lease of `owner` run out now; says how many. For a daemon that starts: whoever held them in its
+    /// name is dead, and if not, the token keeps it from writing once the task is claimed again.
+    async fn expire_leases_of(&self, owner: &str) -> Result<u64, StoreError>;
+
     /// Raises the token of the lease and of its cluster to more than `seen`, which a guest has seen: after the
     /// database was restored from a backup, guests may be ahead of it.
     async fn raise_token(&self, lease: &Lease, seen: u64) -> Result<Lease, StoreError>;

@@ -119,6 +119,10 @@ impl Store for SimStore {
         self.write("release", |tables, now| tables.release(lease, pause, now)).await
     }
 
+    async fn expire_leases_of(&self, owner: &str) -> Result<u64, StoreError> {
+        self.write("expire_leases_of", |tables, _| Ok(tables.expire_leases_of(owner))).await
+    }
+
     async fn raise_token(&self, lease: &Lease, seen: u64) -> Result<Lease, StoreError> {
         self.write("raise_token", |tables, _| tables.raise_token(lease, seen)).await
     }

@@ -150,7 +150,7 @@ fn a_delete_takes_over_at_any_moment_of_a_create() {
                 sim.set_chaos(chaos);
                 let engine = Engine::new(sim.incarnation(), options("creator"), CancellationToken::new());
                 // Offered on the side, as a daemon that dies in the claim never hears of it.
-                tokio::task::spawn(async move { engine.offer(create).await });
+                aside(async move { engine.offer(create).await });
                 while sim.calls() < n && sim.observer().store.task(create).await.unwrap().unwrap().ended.is_none() {
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }

@@ -18,9 +18,9 @@ use redtrove_engine::{Clock, Engine, Options, World};
 use tokio_util::sync::CancellationToken;
 
 /// How long a task may take in these worlds.
-pub const TIME_LIMIT: Duration = Duration::from_secs(600);
+pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(600);
 
-pub fn options(owner: &str) -> Options {
+pub(crate) fn options(owner: &str) -> Options {
     Options {
         owner: owner.to_owned(),
         lease: Duration::from_secs(30),
@@ -32,23 +32,23 @@ pub fn options(owner: &str) -> Options {
     }
 }
 
-pub fn asker() -> Asker {
+pub(crate) fn asker() -> Asker {
     Asker { project: "p1".parse().unwrap(), request: RequestId::new(uuid::Uuid::from_u128(7)), traceparent: None }
 }
 
-pub fn project() -> ProjectId {
+pub(crate) fn project() -> ProjectId {
     asker().project
 }
 
 /// Runs one case in a runtime of its own, in paused time: the daemons it leaves behind end with it, and do not slow
 /// down the cases after it.
-pub fn case<F: Future>(case: F) -> F::Output {
+pub(crate) fn case<F: Future>(case: F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.expect("a runtime can be built").block_on(case)
 }
 
 /// A world with a datastore in it.
-pub async fn world(seed: u64) -> Sim {
+pub(crate) async fn world(seed: u64) -> Sim {
     let sim = Sim::new(seed);
     let observer = sim.observer();
     let version = NewVersion {
@@ -65,7 +65,7 @@ pub async fn world(seed: u64) -> Sim {
 }
 
 /// Submits a create of `members` members, as the API does.
-pub async fn submit_create(sim: &Sim, members: usize) -> (ClusterId, TaskId) {
+pub(crate) async fn submit_create(sim: &Sim, members: usize) -> (ClusterId, TaskId) {
     let observer = sim.observer();
     let clock = &observer.clock;
     let slots = divide(members).unwrap();
@@ -104,15 +104,21 @@ fn new_task(clock: &dyn Clock, kind: TaskKind) -> NewTask {
     }
 }
 
+/// Runs a daemon on the side: one that is dead or frozen is stuck, and ends with its case.
+#[expect(clippy::disallowed_methods, reason = "nobody can wait for the dead")]
+pub(crate) fn aside<F: Future<Output: Send + 'static> + Send + 'static>(daemon: F) {
+    tokio::task::spawn(daemon);
+}
+
 /// Submits a delete, as the API does.
-pub async fn submit_delete(sim: &Sim, cluster: ClusterId) -> WakeUp {
+pub(crate) async fn submit_delete(sim: &Sim, cluster: ClusterId) -> WakeUp {
     let World { store, clock, .. } = sim.observer();
     let wake = submit::delete(&*store, &*clock, &asker(), cluster, TIME_LIMIT).await.unwrap();
     wake.expect("no delete is under way")
 }
 
 /// Runs a taskmanager until `task` has ended; one that the chaos kills or freezes is followed by another.
-pub async fn run_until_ended(sim: &Sim, task: TaskId) -> TaskState {
+pub(crate) async fn run_until_ended(sim: &Sim, task: TaskId) -> TaskState {
     for start in 0.. {
         let engine = Engine::new(sim.incarnation(), options(&format!("tm-{start}")), CancellationToken::new());
         let watched = async {
@@ -122,7 +128,7 @@ pub async fn run_until_ended(sim: &Sim, task: TaskId) -> TaskState {
             () = watched => {}
             () = sim.killed() => {
                 // A frozen daemon goes on when it wakes; a dead one is stuck for ever. Either way somebody else starts.
-                tokio::task::spawn(async move { tokio::join!(engine.run_sweeper(), engine.run_orphan_sweeper()) });
+                aside(async move { tokio::join!(engine.run_sweeper(), engine.run_orphan_sweeper()) });
             }
             state = ended(sim, task) => return state,
         }
@@ -131,7 +137,7 @@ pub async fn run_until_ended(sim: &Sim, task: TaskId) -> TaskState {
 }
 
 /// Waits until `task` has ended.
-pub async fn ended(sim: &Sim, task: TaskId) -> TaskState {
+pub(crate) async fn ended(sim: &Sim, task: TaskId) -> TaskState {
     let observer = sim.observer();
     loop {
         let row = observer.store.task(task).await.unwrap().expect("the task has a row");
@@ -149,12 +155,12 @@ pub async fn ended(sim: &Sim, task: TaskId) -> TaskState {
     }
 }
 
-pub async fn cluster(sim: &Sim, id: ClusterId) -> Option<(Cluster, Vec<Instance>)> {
+pub(crate) async fn cluster(sim: &Sim, id: ClusterId) -> Option<(Cluster, Vec<Instance>)> {
     sim.observer().store.cluster(id).await.unwrap()
 }
 
 /// A cluster that was made: as the plan says, in the database and on every node.
-pub async fn assert_formed(sim: &Sim, id: ClusterId, members: usize) {
+pub(crate) async fn assert_formed(sim: &Sim, id: ClusterId, members: usize) {
     let (cluster, instances) = cluster(sim, id).await.expect("the cluster is there");
     assert_eq!((cluster.task, cluster.operation, cluster.fault), (ClusterTask::None, None, None));
     assert_eq!(instances.len(), members);
@@ -178,7 +184,7 @@ fn sorted<T: Ord>(items: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
 }
 
 /// A create that failed: the cluster is idle and says why, and so does every member that is not complete.
-pub async fn assert_failed(sim: &Sim, id: ClusterId) {
+pub(crate) async fn assert_failed(sim: &Sim, id: ClusterId) {
     let (cluster, instances) = cluster(sim, id).await.expect("the cluster is there");
     assert_eq!((cluster.task, cluster.operation), (ClusterTask::None, None));
     assert!(cluster.fault.is_some(), "the cluster says why");
@@ -188,14 +194,14 @@ pub async fn assert_failed(sim: &Sim, id: ClusterId) {
 }
 
 /// Nothing is left of the cluster: no row to be seen, no machine, no quota in use.
-pub async fn assert_gone(sim: &Sim, id: ClusterId) {
+pub(crate) async fn assert_gone(sim: &Sim, id: ClusterId) {
     assert!(cluster(sim, id).await.is_none());
     assert_eq!(sim.machines(), []);
     assert_eq!(sim.used(&project()), (0, 0));
 }
 
 /// From whatever state, a delete works once the world is calm again.
-pub async fn delete_in_calm(sim: &Sim, id: ClusterId) {
+pub(crate) async fn delete_in_calm(sim: &Sim, id: ClusterId) {
     sim.set_chaos(Chaos::Calm);
     let wake = submit_delete(sim, id).await;
     assert_eq!(run_until_ended(sim, wake.task).await, TaskState::Succeeded);
@@ -204,7 +210,7 @@ pub async fn delete_in_calm(sim: &Sim, id: ClusterId) {
 }
 
 /// Gives runners that lost their lease time to notice, and the orphan sweeper time to clean up after them.
-pub async fn sweep_orphans(sim: &Sim) {
+pub(crate) async fn sweep_orphans(sim: &Sim) {
     let engine = Engine::new(sim.incarnation(), options("sweeper"), CancellationToken::new());
     let _ = tokio::time::timeout(Duration::from_secs(65), engine.run_orphan_sweeper()).await;
 }

@@ -188,7 +188,7 @@ impl Tables {
     }
 
     fn is_claimable(row: &TaskRow, now: Timestamp) -> bool {
-        let free = row.task.state == TaskState::Pending || row.lease_ends < now;
+        let free = row.task.state == TaskState::Pending || row.lease_ends <= now;
         !row.task.state.is_end() && free && row.not_before <= now
     }
 
@@ -228,10 +228,23 @@ impl Tables {
 
     pub(super) fn release(&mut self, lease: &Lease, pause: Duration, now: Timestamp) -> Result<(), StoreError> {
         let row = self.held(lease)?;
-        row.task.state = TaskState::Pending;
         row.task.lease_owner = None;
+        row.lease_ends = Timestamp::default();
         row.not_before = now.after(pause);
         Ok(())
+    }
+
+    pub(super) fn expire_leases_of(&mut self, owner: &str) -> u64 {
+        let own = self
+            .tasks
+            .values_mut()
+            .filter(|row| row.task.state == TaskState::Running && row.task.lease_owner.as_deref() == Some(owner));
+        let mut count = 0;
+        for row in own {
+            row.lease_ends = Timestamp::default();
+            count += 1;
+        }
+        count
     }
 
     pub(super) fn raise_token(&mut self, lease: &Lease, seen: u64) -> Result<Lease, StoreError> {

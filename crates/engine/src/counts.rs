@@ -1,0 +1,38 @@
+//! What an engine counts of itself.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How tasks ended on this engine, since it started.
+#[derive(Debug, Default)]
+pub struct Counts {
+    claimed: AtomicU64,
+    succeeded: AtomicU64,
+    failed: AtomicU64,
+    lost: AtomicU64,
+}
+
+impl Counts {
+    pub(crate) fn claim(&self) {
+        self.claimed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn end(&self, succeeded: bool) {
+        let counter = if succeeded { &self.succeeded } else { &self.failed };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn lose(&self) {
+        self.lost.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Each counter with its metric's name, without the suffix `_total`, and its meaning.
+    pub fn list(&self) -> [(&'static str, &'static str, u64); 4] {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        [
+            ("redtrove_tasks_claimed", "Tasks that were claimed here", read(&self.claimed)),
+            ("redtrove_tasks_succeeded", "Tasks that succeeded here", read(&self.succeeded)),
+            ("redtrove_tasks_failed", "Tasks that failed here", read(&self.failed)),
+            ("redtrove_tasks_lost", "Tasks that somebody else took over from here", read(&self.lost)),
+        ]
+    }
+}
