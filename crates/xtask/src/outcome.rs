@@ -25,6 +25,7 @@ impl std::error::Error for NotThere {}
 /// not install, 130 after Ctrl-C, 1 for the rest.
 pub(crate) fn report(error: &Error) -> ExitCode {
     if error.is::<Interrupted>() {
+        say::note("interrupted; what was started has ended");
         return ExitCode::from(130);
     }
     say::note(&format!("error: {error:#}"));

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 use redtrove_testkit::install::{RABBITMQ, REDIS, find_program};
+use redtrove_testkit::mariadb::MARIADB;
 use redtrove_testkit::process::table::of_stacks_below;
 use redtrove_testkit::rabbitmq::{SHARED_VARIABLE, SharedBroker};
 
@@ -17,7 +18,7 @@ pub(crate) fn run() -> Result<()> {
 }
 
 pub(crate) fn run_with(interrupt: &Interrupt) -> Result<()> {
-    packages::provide(&[REDIS, RABBITMQ], Consent::Given, interrupt)?;
+    packages::provide(&[REDIS, RABBITMQ, MARIADB], Consent::Given, interrupt)?;
     say::heading("build");
     // Daemons and tests in one go: built apart, shared dependencies would differ in features and be compiled twice.
     compile::run(compile::cargo().args(["build", "--workspace", "--all-targets"]), interrupt)?;
