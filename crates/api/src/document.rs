@@ -30,6 +30,13 @@ pub fn complete(mut document: OpenApi) -> OpenApi {
                 operation.parameters.get_or_insert_default().insert(0, RefOr::T(project_parameter()));
                 operation.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], &str>(SCHEME, [])]);
             }
+            for response in operation.responses.responses.values_mut() {
+                if let RefOr::T(response) = response
+                    && response.description.is_empty()
+                {
+                    response.description = "What was asked for.".to_owned();
+                }
+            }
             operation.responses.responses.insert("default".to_owned(), RefOr::T(fault_response()));
         }
     }

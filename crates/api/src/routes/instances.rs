@@ -20,7 +20,7 @@ use crate::wire::{InstanceBody, InstancesBody};
     operation_id = "list_instances",
     params(
         ("include_clustered" = Option<bool>, Query, description = "Whether members of clusters are listed too."),
-        ("limit" = Option<u32>, Query, description = "The most entries in the answer."),
+        ("limit" = Option<u32>, Query, minimum = 1, description = "The most entries in the answer."),
         ("marker" = Option<uuid::Uuid>, Query, description = "The last id of the page before."),
     ),
     responses((status = 200, body = InstancesBody))

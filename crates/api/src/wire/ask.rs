@@ -69,7 +69,7 @@ pub struct DatastoreAsk {
 pub struct InstanceAsk {
     /// The id of a flavor, as string or integer, or a URL that ends with it. Without one the answer is 403.
     #[serde(rename = "flavorRef", default, deserialize_with = "given")]
-    #[schema(value_type = String, required = true, example = "2")]
+    #[schema(value_type = FlavorRef, required = true)]
     pub flavor_ref: Option<FlavorRef>,
     /// Its volume; required where there are volumes, refused where there are none.
     #[serde(default, deserialize_with = "given")]
@@ -97,7 +97,6 @@ pub struct InstanceAsk {
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct VolumeAsk {
     /// GB: an integer from 1, or the same as a string of digits.
-    #[schema(value_type = u64, minimum = 1, example = 2)]
     pub size: VolumeSize,
     /// The kind of volume.
     #[serde(rename = "type", default)]

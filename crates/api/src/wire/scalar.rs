@@ -5,6 +5,8 @@ use std::marker::PhantomData;
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
+use utoipa::openapi::{ObjectBuilder, OneOfBuilder, RefOr, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 /// A JSON object and nothing else. Derived readers of structs also take arrays, in the order of the fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +70,20 @@ impl<'de> Deserialize<'de> for FlavorRef {
     }
 }
 
+impl PartialSchema for FlavorRef {
+    fn schema() -> RefOr<Schema> {
+        let text = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(255));
+        OneOfBuilder::new()
+            .item(text)
+            .item(ObjectBuilder::new().schema_type(Type::Integer))
+            .description(Some("The id of a flavor, as string or integer, or a URL that ends with it."))
+            .examples(["2"])
+            .into()
+    }
+}
+
+impl ToSchema for FlavorRef {}
+
 /// The last segment of a URL's path; Trove's `get_id_from_href`.
 fn last_segment(text: &str) -> &str {
     let path = text.split(['?', '#']).next().unwrap_or_default();
@@ -111,6 +127,19 @@ impl<'de> Deserialize<'de> for VolumeSize {
         deserializer.deserialize_any(Visit)
     }
 }
+
+impl PartialSchema for VolumeSize {
+    fn schema() -> RefOr<Schema> {
+        OneOfBuilder::new()
+            .item(ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)))
+            .item(ObjectBuilder::new().schema_type(Type::String).pattern(Some("^(?=.*[1-9])[0-9]{1,40}$")))
+            .description(Some("GB: an integer from 1, or the same as a string of digits."))
+            .examples([2])
+            .into()
+    }
+}
+
+impl ToSchema for VolumeSize {}
 
 #[cfg(test)]
 mod tests {

@@ -10,6 +10,8 @@ mod document;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod listener;
+#[cfg(test)]
 mod lists;
 #[cfg(test)]
 mod logs;

@@ -170,6 +170,11 @@ impl Service {
         ask_router(self.router.clone(), request).await
     }
 
+    /// The router, to be served.
+    pub(crate) fn router(&self) -> Router {
+        self.router.clone()
+    }
+
     /// What the router is made of.
     pub(crate) fn app(&self) -> &App {
         &self.app
