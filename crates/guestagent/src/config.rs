@@ -166,6 +166,7 @@ impl Tls {
 
 #[cfg(test)]
 mod tests {
+    use redtrove_service::config::sample::compare;
     use redtrove_service::config::{load_checked, parse};
 
     use super::*;
@@ -179,6 +180,15 @@ mod tests {
         cert = "/pki/cert.pem"
         key = "/pki/key.pem"
     "#;
+
+    #[test]
+    fn the_sample_is_what_the_code_reads() {
+        let sample = include_str!("../../../deploy/config/redtrove-guestagent.toml");
+        // A machine of its own has systemd; the default is for agents that share one.
+        let problem = "the sample shows \"systemd\" for 'redis.supervisor', the code's default is \"process\"";
+        assert_eq!(compare::<Config>(sample), [problem]);
+        parse::<Config>(Path::new("sample"), sample).unwrap().check().unwrap();
+    }
 
     #[test]
     fn the_defaults() {

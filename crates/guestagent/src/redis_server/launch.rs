@@ -2,17 +2,19 @@
 
 use std::io;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use tokio::process::{Child, Command};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::home::{Home, REDIS_CONF};
 use crate::process::{ProcessMark, Watch};
 
 /// How long systemd may take to start the unit.
 const SYSTEMD_TIMEOUT: Duration = Duration::from_secs(90);
+/// The pause between two looks whether the unit has its process.
+const SYSTEMD_PAUSE: Duration = Duration::from_millis(50);
 
 /// Who starts redis-server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,23 +97,37 @@ fn spawn(home: &Home, binary: &Path) -> io::Result<Running> {
 }
 
 async fn start_unit(systemctl: &str, unit: &str) -> Result<Running, String> {
-    let run = |words: &[&str]| Command::new(systemctl).args(words).arg(unit).stdin(Stdio::null()).output();
-    let output = match timeout(SYSTEMD_TIMEOUT, run(&["start", "--"])).await {
-        Ok(output) => output.map_err(|error| format!("{systemctl} cannot be run: {error}"))?,
-        Err(_) => return Err(format!("{systemctl} did not start {unit} in time")),
-    };
-    if !output.status.success() {
-        return Err(format!("{systemctl} did not start {unit}: {}", String::from_utf8_lossy(&output.stderr).trim()));
+    let started = timeout(SYSTEMD_TIMEOUT, begin_unit(systemctl, unit)).await;
+    started.unwrap_or_else(|_| Err(format!("{systemctl} did not start {unit} in time")))
+}
+
+/// Not waited for by `systemctl` itself: where the unit is of `Type=notify`, it has started only when redis-server has
+/// read its data set, and how far that is, redis-server says better.
+async fn begin_unit(systemctl: &str, unit: &str) -> Result<Running, String> {
+    let start = ask_systemd(systemctl, &["start", "--no-block", "--", unit]).await?;
+    if !start.status.success() {
+        return Err(format!("{systemctl} did not start {unit}: {}", String::from_utf8_lossy(&start.stderr).trim()));
     }
-    let output = run(&["show", "--property=MainPID", "--value", "--"]).await;
-    let output = output.map_err(|error| format!("{systemctl} cannot be run: {error}"))?;
-    let pid = String::from_utf8_lossy(&output.stdout).trim().parse().ok();
-    let running = pid.and_then(ProcessMark::of).map(Running::foreign);
-    match running {
-        Some(Ok(Some(running))) => Ok(running),
-        Some(Err(error)) => Err(format!("the process of {unit} cannot be watched: {error}")),
-        _ => Err(format!("{unit} was started and has ended again")),
+    loop {
+        let shown = ask_systemd(systemctl, &["show", "--property=MainPID,Job", "--", unit]).await?;
+        let shown = String::from_utf8_lossy(&shown.stdout);
+        let number = |name| {
+            let line = shown.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+            line.and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+        };
+        match ProcessMark::of(number("MainPID")).map(Running::foreign) {
+            Some(Ok(Some(running))) => return Ok(running),
+            Some(Err(error)) => return Err(format!("the process of {unit} cannot be watched: {error}")),
+            // As long as its job is there systemd is at it, or waits before it starts a unit again that failed.
+            _ if number("Job") != 0 => sleep(SYSTEMD_PAUSE).await,
+            _ => return Err(format!("{unit} was started and has ended again")),
+        }
     }
+}
+
+async fn ask_systemd(systemctl: &str, words: &[&str]) -> Result<Output, String> {
+    let output = Command::new(systemctl).args(words).stdin(Stdio::null()).output().await;
+    output.map_err(|error| format!("{systemctl} cannot be run: {error}"))
 }
 
 #[cfg(test)]
@@ -122,14 +138,24 @@ mod tests {
 
     use super::*;
 
-    /// A `systemctl` that knows one unit, a process that sleeps.
+    /// A `systemctl` that knows one unit, a process that sleeps. As with the real one, the process is not there yet
+    /// when it is first asked for, and its job is.
     const SYSTEMCTL: &str = r#"#!/bin/sh
 cd "$(dirname "$0")"
 for unit; do :; done
 [ "$unit" = good.service ] || { echo "Unit $unit not found." >&2; exit 5; }
 case "$1" in
-start) [ -e pid ] || { sleep 1000 >/dev/null 2>&1 & echo $! >pid; } ;;
-show) cat pid ;;
+start) [ -e pid ] || echo 7 >job ;;
+show)
+    if [ -e pid ]; then
+        echo "MainPID=$(cat pid)"
+    elif [ -e asked ]; then
+        sleep 1000 >/dev/null 2>&1 & echo $! >pid; rm job
+        echo "MainPID=$(cat pid)"
+    else
+        touch asked
+        printf 'MainPID=0\nJob=%s\n' "$(cat job)"
+    fi ;;
 esac
 "#;
 
