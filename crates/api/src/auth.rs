@@ -18,13 +18,6 @@ pub struct Identity {
     pub roles: Vec<String>,
 }
 
-impl Identity {
-    /// Whether the role `admin` is among the roles.
-    pub fn is_admin(&self) -> bool {
-        self.roles.iter().any(|role| role.eq_ignore_ascii_case("admin"))
-    }
-}
-
 /// Why a token gives no identity.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {

@@ -40,11 +40,6 @@ impl Refusal {
             error => fault_of(&error, cluster).into(),
         }
     }
-
-    /// The fault.
-    pub fn fault(&self) -> &Fault {
-        &self.fault
-    }
 }
 
 impl From<Fault> for Refusal {

@@ -1,7 +1,11 @@
 //! What goes wrong outside of handlers is a fault like any other.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::http::{Method, Request};
+
+use redtrove_api::auth::{AuthError, Authenticator, Identity};
 
 use crate::support::{MEMBER, Service};
 
@@ -149,4 +153,35 @@ async fn a_panic_is_a_500_with_the_requests_id() {
     let (name, message) = answer.fault();
     assert_eq!((answer.status.as_u16(), name.as_str()), (500, "instanceFault"));
     assert!(message.contains(answer.header("x-openstack-request-id")) && !message.contains("secret"), "{message}");
+}
+
+#[tokio::test]
+async fn a_request_that_takes_too_long_is_given_up() {
+    let service = Service::start().await;
+    let slow = axum::Router::new().route("/slow", axum::routing::get(std::future::pending::<&'static str>));
+    let router = redtrove_api::layers::around(slow, service.app().clone());
+    // From here on the runtime's clock jumps to whatever is waited for.
+    tokio::time::pause();
+    let request = Request::builder().uri("/slow").body(Body::empty()).unwrap();
+    let answer = crate::support::ask_router(router, request).await;
+    let (name, message) = answer.fault();
+    assert_eq!((answer.status.as_u16(), name.as_str(), answer.header("retry-after")), (503, "serviceUnavailable", "5"));
+    assert_eq!(message, "The request was given up after 60 seconds.");
+}
+
+struct Away;
+
+#[async_trait::async_trait]
+impl Authenticator for Away {
+    async fn identify(&self, _: &str) -> Result<Identity, AuthError> {
+        Err(AuthError::Unavailable("connection refused by inner.test".to_owned()))
+    }
+}
+
+#[tokio::test]
+async fn where_tokens_cannot_be_checked_nobody_comes_in_and_nobody_is_called_a_stranger() {
+    let service = Service::with_authenticator("", false, Some(Arc::new(Away))).await;
+    let answer = service.get("/clusters").await;
+    assert_eq!((answer.status.as_u16(), answer.fault().0.as_str()), (503, "serviceUnavailable"));
+    assert!(!answer.text.contains("inner.test"), "{}", answer.text);
 }

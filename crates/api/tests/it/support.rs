@@ -8,7 +8,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use redtrove_api::app::{App, Parts};
-use redtrove_api::auth::StaticTokens;
+use redtrove_api::auth::{Authenticator, StaticTokens};
 use redtrove_api::clock::ApiClock;
 use redtrove_api::config::Config;
 use redtrove_api::metrics::ApiMetrics;
@@ -98,6 +98,15 @@ impl Service {
 
     /// With these settings on top, and a bus that works or does not.
     pub(crate) async fn with(settings: &str, broken_bus: bool) -> Self {
+        Self::with_authenticator(settings, broken_bus, None).await
+    }
+
+    /// With somebody else who knows tokens.
+    pub(crate) async fn with_authenticator(
+        settings: &str,
+        broken_bus: bool,
+        authenticator: Option<Arc<dyn Authenticator>>,
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}/redtrove.db", directory.path().display());
         redtrove_store::migrate(&url).await.unwrap();
@@ -120,7 +129,7 @@ impl Service {
             tokens.display()
         );
         let config: Config = redtrove_service::config::parse(directory.path(), &text).unwrap();
-        let authenticator = Arc::new(StaticTokens::load(&tokens).unwrap());
+        let authenticator = authenticator.unwrap_or_else(|| Arc::new(StaticTokens::load(&tokens).unwrap()));
         let (bus, numbers) =
             (Arc::new(Published { broken: broken_bus, ..Published::default() }), Metrics::new("api", "0"));
         let (clock, tasks, numbers) = (Arc::new(ApiClock::default()), TaskTracker::new(), Arc::new(numbers));
