@@ -193,10 +193,11 @@ fn plain_number(text: &str) -> Option<u64> {
     text.parse::<u64>().ok().filter(|number| number.to_string() == text)
 }
 
-/// GB with two decimals.
+/// GB with two decimals; what is in use at all is never shown as nothing (Trove's `to_gb`).
 #[expect(clippy::cast_precision_loss, reason = "two decimals of what a disk holds are far from the limit")]
 fn gigabytes(megabytes: u64) -> f64 {
-    (megabytes as f64 / 1024.0 * 100.0).round() / 100.0
+    let rounded = (megabytes as f64 / 1024.0 * 100.0).round() / 100.0;
+    if megabytes == 0 { 0.0 } else { rounded.max(0.01) }
 }
 
 #[cfg(test)]
@@ -212,6 +213,6 @@ mod tests {
 
     #[test]
     fn gigabytes_have_two_decimals() {
-        assert_eq!([0, 1, 174, 1024, 1536].map(gigabytes), [0.0, 0.0, 0.17, 1.0, 1.5]);
+        assert_eq!([0, 1, 174, 1024, 1536].map(gigabytes), [0.0, 0.01, 0.17, 1.0, 1.5]);
     }
 }

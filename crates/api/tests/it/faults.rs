@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{Method, Request};
-
 use redtrove_api::auth::{AuthError, Authenticator, Identity};
 
 use crate::support::{MEMBER, Service};

@@ -6,6 +6,9 @@ use super::*;
 use crate::slots::divide;
 use crate::topology::{NodeAddress, NodeLine, Reach};
 
+/// Makes one thing wrong in a view.
+type Spoil = fn(&mut NodeView);
+
 const LIMITS: Limits = Limits { guests_ready: Duration::from_secs(60), min_uptime: Duration::ZERO };
 
 fn instance(n: usize) -> InstanceId {
@@ -204,7 +207,7 @@ fn only_closed_members_are_completed_and_then_it_is_done() {
 
 #[test]
 fn a_new_node_that_is_not_fresh_ends_the_task() {
-    let spoil: [(fn(&mut NodeView), &str); 5] = [
+    let spoil: [(Spoil, &str); 5] = [
         (|view| view.nodes[0].slots = SlotRange::new(3, 4).unwrap().into(), "slots 3-4"),
         (|view| view.keys = 2, "2 keys"),
         (|view| view.nodes.push(line(7, false, 0, SlotSet::empty())), "knows 1 other"),
@@ -223,7 +226,7 @@ fn a_new_node_that_is_not_fresh_ends_the_task() {
 
 #[test]
 fn a_recorded_node_that_is_not_ours_ends_the_task() {
-    let spoil: [(fn(&mut NodeView), &str); 4] = [
+    let spoil: [(Spoil, &str); 4] = [
         (|view| view.myself = node_id(7), "recorded was"),
         (|view| view.nodes[1].slots = SlotRange::new(0, 16_383).unwrap().into(), "planned are"),
         (|view| view.nodes[1].config_epoch = 9, "config epoch is 9"),
