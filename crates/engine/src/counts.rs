@@ -25,14 +25,15 @@ impl Counts {
         self.lost.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Each counter with its metric's name, without the suffix `_total`, and its meaning.
+    /// Each counter with its metric's name, without the registry's prefix `redtrove_` and the suffix `_total`, and its
+    /// meaning.
     pub fn list(&self) -> [(&'static str, &'static str, u64); 4] {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
-            ("redtrove_tasks_claimed", "Tasks that were claimed here", read(&self.claimed)),
-            ("redtrove_tasks_succeeded", "Tasks that succeeded here", read(&self.succeeded)),
-            ("redtrove_tasks_failed", "Tasks that failed here", read(&self.failed)),
-            ("redtrove_tasks_lost", "Tasks that somebody else took over from here", read(&self.lost)),
+            ("tasks_claimed", "Tasks that were claimed here", read(&self.claimed)),
+            ("tasks_succeeded", "Tasks that succeeded here", read(&self.succeeded)),
+            ("tasks_failed", "Tasks that failed here", read(&self.failed)),
+            ("tasks_lost", "Tasks that somebody else took over from here", read(&self.lost)),
         ]
     }
 }

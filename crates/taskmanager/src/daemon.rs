@@ -9,7 +9,7 @@ use redtrove_compute::Local;
 use redtrove_core::plan::create::Limits;
 use redtrove_engine::{Clock, Engine, Guests, Options, Store, World};
 use redtrove_guest_rpc::client;
-use redtrove_service::{Metrics, Shutdown, notify, secrets};
+use redtrove_service::{DaemonConfig, Metrics, Shutdown, notify, secrets};
 use secrecy::ExposeSecret;
 use tracing::info;
 
@@ -38,7 +38,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let engine = Engine::new(world.clone(), options(&config, &owner), shutdown.token().clone());
     engine.reclaim().await.context("the database cannot be used")?;
     let consumer = consumer(&config, &owner, clock)?;
-    let numbers = Arc::new(Metrics::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")));
+    let numbers = Arc::new(Metrics::new(Config::DAEMON, env!("CARGO_PKG_VERSION")));
     let bus = consumer.as_ref().map(|consumer| (consumer.connected(), consumer.dead_letters()));
     metrics::register(&numbers, engine.clone(), bus);
     if let Some(monitoring) = &config.monitoring {

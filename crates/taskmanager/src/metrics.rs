@@ -34,7 +34,7 @@ impl Collector for Numbers {
         let running = i64::try_from(self.engine.running()).unwrap_or(i64::MAX);
         let gauge = ConstGauge::new(running);
         let help = "Tasks that run here now";
-        gauge.encode(encoder.encode_descriptor("redtrove_tasks_running", help, None, gauge.metric_type())?)?;
+        gauge.encode(encoder.encode_descriptor("tasks_running", help, None, gauge.metric_type())?)?;
         for (name, help, count) in self.engine.counts().list() {
             let counter = ConstCounter::new(count);
             counter.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
@@ -42,9 +42,9 @@ impl Collector for Numbers {
         let Some((connected, dead_letters)) = &self.bus else { return Ok(()) };
         let gauge = ConstGauge::new(i64::from(*connected.borrow()));
         let help = "1 while messages can come in, 0 while the broker is away";
-        gauge.encode(encoder.encode_descriptor("redtrove_bus_connected", help, None, gauge.metric_type())?)?;
+        gauge.encode(encoder.encode_descriptor("bus_connected", help, None, gauge.metric_type())?)?;
         let counter = ConstCounter::new(dead_letters.load(Ordering::Relaxed));
         let help = "Messages that were put aside as dead letters";
-        counter.encode(encoder.encode_descriptor("redtrove_bus_dead_letters", help, None, MetricType::Counter)?)
+        counter.encode(encoder.encode_descriptor("bus_dead_letters", help, None, MetricType::Counter)?)
     }
 }
