@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+use crate::bench::{RUNS, SIZES};
 use crate::compile::project_root;
 
 /// The developer's one door to redtrove
@@ -59,8 +60,53 @@ pub(crate) enum Command {
     },
     /// Install what the tests need and run them all
     Test,
+    /// Measure redtrove against its peers
+    Bench {
+        #[command(subcommand)]
+        what: Bench,
+    },
     /// Format, lint and architecture checks, then the tests
     Ci,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bench {
+    /// How long nodes take to become a cluster, against redis-cli --cluster create; writes docs/performance.md
+    Formation(FormationOptions),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FormationOptions {
+    /// Numbers of nodes; redis-cli makes no cluster of fewer than three
+    #[arg(long, value_delimiter = ',', default_values_t = SIZES, value_parser = number_of_nodes)]
+    pub(crate) sizes: Vec<usize>,
+    /// Runs of each side and size
+    #[arg(long, default_value_t = RUNS)]
+    pub(crate) runs: usize,
+    /// How redtrove is built
+    #[arg(long, value_enum, default_value_t = Profile::Release)]
+    pub(crate) profile: Profile,
+}
+
+fn number_of_nodes(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (3..=1000).contains(number));
+    number.ok_or_else(|| "a number from 3 to 1000".to_owned())
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Profile {
+    Release,
+    Debug,
+}
+
+impl Profile {
+    /// The name of the profile's directory below target.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Release => "release",
+            Self::Debug => "debug",
+        }
+    }
 }
 
 #[derive(Debug, Args)]

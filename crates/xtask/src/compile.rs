@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 use redtrove_testkit::stack::Binaries;
+use serde_json::Value;
 
 use crate::interrupt::Interrupt;
 
@@ -41,14 +42,29 @@ pub(crate) fn run(command: &mut Command, interrupt: &Interrupt) -> Result<()> {
 pub(crate) fn daemons(interrupt: &Interrupt) -> Result<Binaries> {
     let me = std::env::current_exe().context("cannot tell where xtask was built")?;
     let dir = me.parent().context("xtask has no directory")?;
+    build(dir.file_name().and_then(|name| name.to_str()), interrupt)?;
+    Binaries::within(dir)
+}
+
+/// Builds the three daemons in the profile whose directory below target has this name, and says where they are.
+pub(crate) fn daemons_in(profile: &str, interrupt: &Interrupt) -> Result<Binaries> {
+    build(Some(profile), interrupt)?;
+    let mut command = cargo();
+    command.args(["metadata", "--format-version", "1", "--no-deps", "--locked"]);
+    let output = command.output().context("cannot run cargo")?;
+    let metadata: Value = serde_json::from_slice(&output.stdout).context("cargo metadata speaks another language")?;
+    let target = metadata.get("target_directory").and_then(Value::as_str).context("cargo tells no target directory")?;
+    Binaries::within(&Path::new(target).join(profile))
+}
+
+fn build(profile: Option<&str>, interrupt: &Interrupt) -> Result<()> {
     let mut command = cargo();
     command.arg("build");
-    match dir.file_name().and_then(|name| name.to_str()) {
+    match profile {
         None | Some("debug") => {}
         Some(profile) => {
             command.args(["--profile", profile]);
         }
     }
-    run(&mut command, interrupt)?;
-    Binaries::within(dir)
+    run(&mut command, interrupt)
 }

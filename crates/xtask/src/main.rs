@@ -1,5 +1,6 @@
-//! The developer's one door: demo, up, down, test, ci.
+//! The developer's one door: demo, up, down, test, bench, ci.
 
+mod bench;
 mod ci;
 mod cli;
 mod compile;
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser as _;
 
-use cli::{Arguments, Command};
+use cli::{Arguments, Bench, Command};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -36,6 +37,7 @@ fn run(command: Command) -> Result<()> {
         Command::Start { dir, daemon } => stacks::start(&dir, &daemon),
         Command::Supervise { dir, restart } => stacks::supervise(&dir, restart),
         Command::Test => tests::run(),
+        Command::Bench { what: Bench::Formation(options) } => bench::formation(&options),
         Command::Ci => ci::run(),
     }
 }
