@@ -4,6 +4,7 @@
 
 mod calm;
 mod chaos;
+mod contract;
 mod fence;
 mod harness;
 mod reclaim;

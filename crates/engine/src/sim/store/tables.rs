@@ -54,15 +54,22 @@ impl Tables {
     pub(super) fn create_cluster(&mut self, new: &NewCluster, now: Timestamp) -> Result<(), SubmitError> {
         let (instances, volumes) = self.used(&new.project);
         let instances = instances + size(new.instances.len() as u64);
-        let volumes = volumes + new.instances.iter().map(|instance| size(instance.volume_gb)).sum::<i64>();
+        let volumes = new.instances.iter().fold(volumes, |sum, instance| sum.saturating_add(size(instance.volume_gb)));
         let over = |used: i64, limit: i64| limit >= 0 && used > limit;
-        let exceeded: Vec<_> =
+        let mut exceeded: Vec<_> =
             [("instances", over(instances, new.limits.instances)), ("volumes", over(volumes, new.limits.volumes_gb))]
                 .into_iter()
                 .filter_map(|(name, over)| over.then_some(name))
                 .collect();
+        // A sum that is out of range is over every limit, even over none.
+        if volumes == i64::MAX && !exceeded.contains(&"volumes") {
+            exceeded.push("volumes");
+        }
         if !exceeded.is_empty() {
             return Err(SubmitError::Quota(exceeded));
+        }
+        if self.tasks.contains_key(&new.task.id) || self.clusters.contains_key(&new.id) {
+            return Err(StoreError::Broken("the id is another's".into()).into());
         }
         self.used.insert(new.project.clone(), (instances, volumes));
         let datastore = self.label(new.version)?;
@@ -154,6 +161,7 @@ impl Tables {
         for running in self.tasks.values_mut().filter(|row| row.task.cluster == id && !row.task.state.is_end()) {
             running.task.state = TaskState::Failed;
             running.task.fault = Some("superseded by a delete".to_owned());
+            running.task.lease_owner = None;
             running.task.ended = Some(now);
         }
         for (_, instance) in self.instances.values_mut().filter(|(_, instance)| instance.cluster == id) {
@@ -235,20 +243,20 @@ impl Tables {
     }
 
     pub(super) fn expire_leases_of(&mut self, owner: &str) -> u64 {
-        let own = self
-            .tasks
-            .values_mut()
-            .filter(|row| row.task.state == TaskState::Running && row.task.lease_owner.as_deref() == Some(owner));
         let mut count = 0;
-        for row in own {
-            row.lease_ends = Timestamp::default();
-            count += 1;
+        for row in self.tasks.values_mut() {
+            let own = row.task.state == TaskState::Running && row.task.lease_owner.as_deref() == Some(owner);
+            if own && row.lease_ends != Timestamp::default() {
+                row.lease_ends = Timestamp::default();
+                count += 1;
+            }
         }
         count
     }
 
     pub(super) fn raise_token(&mut self, lease: &Lease, seen: u64) -> Result<Lease, StoreError> {
-        let raised = seen.max(lease.token) + 1;
+        let raised = seen.max(lease.token).checked_add(1);
+        let raised = raised.ok_or_else(|| StoreError::Broken("no number is higher".into()))?;
         self.held(lease)?.token = raised;
         if let Some(cluster) = self.clusters.get_mut(&lease.cluster) {
             cluster.token = raised;
@@ -260,6 +268,10 @@ impl Tables {
         let row = self.held(lease)?;
         end_steps(row, &record.ended);
         for begun in &record.begun {
+            // The same entry once more, after its answer was lost.
+            if row.steps.iter().any(|step| step.seq == begun.seq) {
+                continue;
+            }
             row.steps.push(StepRecord {
                 seq: begun.seq,
                 name: begun.name.to_owned(),
@@ -288,13 +300,22 @@ impl Tables {
         match change {
             Change::Address { ip, .. } => instance.ip = Some(ip.clone()),
             Change::Node { node, .. } => instance.node_id = Some(*node),
-            Change::Gone { .. } if instance.lifecycle.may_become(Lifecycle::Deleted) => {
-                instance.lifecycle = Lifecycle::Deleted;
-                let used = self.used.entry(project.clone()).or_default();
-                *used = (used.0 - 1, used.1 - size(instance.volume_gb));
+            Change::Gone { .. } => {
+                let (project, gone) = (project.clone(), *id);
+                self.gone(&project, gone);
             }
-            Change::Gone { .. } => {}
         }
+    }
+
+    /// The instance is deleted, and its share of the quota free; once.
+    fn gone(&mut self, project: &ProjectId, id: InstanceId) {
+        let Some((_, instance)) = self.instances.get_mut(&id) else { return };
+        if instance.lifecycle == Lifecycle::Deleted {
+            return;
+        }
+        instance.lifecycle = Lifecycle::Deleted;
+        let used = self.used.entry(project.clone()).or_default();
+        *used = (used.0 - 1, used.1 - size(instance.volume_gb));
     }
 
     pub(super) fn finish(&mut self, lease: &Lease, ending: &Ending, now: Timestamp) -> Result<(), StoreError> {
@@ -314,6 +335,17 @@ impl Tables {
             row.cluster.fault = fault;
             row.cluster.updated = now;
             row.deleted |= ending.cluster_deleted;
+        }
+        let mut gone: Vec<InstanceId> = Vec::new();
+        if ending.cluster_deleted {
+            gone.extend(self.instances.values().filter(|(_, i)| i.cluster == lease.cluster).map(|(_, i)| i.id));
+        }
+        gone.extend(ending.lifecycles.iter().filter(|(_, next)| *next == Lifecycle::Deleted).map(|(id, _)| *id));
+        for id in gone {
+            if let Some((project, _)) = self.instances.get(&id) {
+                let project = project.clone();
+                self.gone(&project, id);
+            }
         }
         for (id, next) in &ending.lifecycles {
             if let Some((_, instance)) = self.instances.get_mut(id).filter(|(_, i)| i.lifecycle.may_become(*next)) {
@@ -417,7 +449,7 @@ impl Tables {
 
 fn end_steps(row: &mut TaskRow, ended: &[crate::ports::EndedStep]) {
     for end in ended {
-        if let Some(step) = row.steps.iter_mut().find(|step| step.seq == end.seq) {
+        if let Some(step) = row.steps.iter_mut().find(|step| step.seq == end.seq && step.ended.is_none()) {
             step.outcome = Some(end.outcome);
             step.error.clone_from(&end.error);
             step.ended = Some(end.at);
