@@ -1,0 +1,94 @@
+//! The broker is stopped, or paused: requests are answered at once and clusters are built all the same; when it is
+//! back, so are the messages, without a restart of any daemon.
+
+use std::time::{Duration, Instant};
+
+use redtrove_testkit::Process;
+use rustix::process::Signal;
+
+use crate::support::clusters::Cluster;
+use crate::support::within;
+use crate::support::world::{Expected, World};
+
+/// For the answer to a create, whatever the broker does.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
+/// For the consumer, after the broker speaks AMQP again; its longest pause between two attempts is 5 s.
+const BACK_WITHIN: Duration = Duration::from_secs(12);
+
+const EXPECTED: Expected<'_> = &[
+    ("cannot reach the message broker", "the story takes the broker away"),
+    ("is lost", "connections end with the broker"),
+    ("lapin", "the library's own words about the same"),
+];
+
+#[test]
+fn a_stopped_broker_delays_no_answer_and_no_cluster_for_long() {
+    let mut world = World::with_own_broker(|_| ());
+    assert_messages_arrive(&world, "before");
+    let daemons = daemons(&world);
+
+    world.daemon("rabbitmq").terminate(Duration::from_secs(20)).unwrap();
+    let cluster = create_at_once(&world, "without-broker");
+    cluster.wait_active();
+    assert_swept(&world, &cluster);
+
+    world.stack().start_again("rabbitmq").unwrap();
+    within("the broker to boot and the consumer to be back", Duration::from_secs(60), || connected(&world));
+    assert_messages_arrive(&world, "after");
+    assert_eq!(daemons, self::daemons(&world), "no daemon was restarted");
+    world.end(EXPECTED);
+}
+
+#[test]
+fn a_paused_broker_delays_no_answer_and_no_cluster_for_long() {
+    let world = World::with_own_broker(|_| ());
+    assert_messages_arrive(&world, "before");
+    let (daemons, broker) = (daemons(&world), world.daemon("rabbitmq"));
+
+    broker.signal(Signal::STOP).unwrap();
+    let cluster = create_at_once(&world, "with-paused-broker");
+    cluster.wait_active();
+    assert_swept(&world, &cluster);
+
+    broker.signal(Signal::CONT).unwrap();
+    within("the consumer to be back", BACK_WITHIN, || connected(&world));
+    assert_messages_arrive(&world, "after");
+    assert_eq!(daemons, self::daemons(&world), "no daemon was restarted");
+    world.end(EXPECTED);
+}
+
+fn daemons(world: &World) -> [Process; 2] {
+    ["api", "taskmanager"].map(|name| world.daemon(name))
+}
+
+fn connected(world: &World) -> bool {
+    world.metric("taskmanager", "redtrove_bus_connected") == Some(1.0)
+}
+
+fn create_at_once(world: &World, name: &str) -> Cluster {
+    let asked = Instant::now();
+    let cluster = world.create(name, 1);
+    assert!(asked.elapsed() < ANSWERED_WITHIN, "the answer took {:?}", asked.elapsed());
+    cluster
+}
+
+fn was_brought(world: &World, cluster: &Cluster) -> bool {
+    let words = format!("a message brought task {}", cluster.task);
+    world.log("taskmanager").iter().any(|line| line.message.contains(&words))
+}
+
+/// The cluster was built without its message.
+fn assert_swept(world: &World, cluster: &Cluster) {
+    assert!(!was_brought(world, cluster), "the broker was away, and yet it brought a message");
+}
+
+/// Messages may take an attempt or two until the publisher is back, too; soon one brings a task.
+fn assert_messages_arrive(world: &World, name: &str) {
+    let mut n = 0;
+    within("a message to bring a task", BACK_WITHIN, || {
+        n += 1;
+        let cluster = create_at_once(world, &format!("{name}-{n}"));
+        cluster.wait_active();
+        was_brought(world, &cluster)
+    });
+}
