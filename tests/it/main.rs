@@ -1,0 +1,31 @@
+//! The whole system on one machine, one file a story: our three programs, redis-server, RabbitMQ, SQLite.
+//!
+//! The programs are those of the same build: `cargo build` makes them, and a story that does not find them says so.
+
+// The attribute tells clippy that helpers beside the tests are tests too.
+#[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod broker_away;
+#[cfg(test)]
+mod delete_during_build;
+#[cfg(test)]
+mod embedded;
+#[cfg(test)]
+mod follow_a_request;
+#[cfg(test)]
+mod kill_nine_forming;
+#[cfg(test)]
+mod kill_nine_serving;
+#[cfg(test)]
+mod lifecycle;
+#[cfg(test)]
+mod poison;
+#[cfg(test)]
+mod redis_killed;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod tenants;
+#[cfg(test)]
+mod two_taskmanagers;

@@ -1,0 +1,166 @@
+//! A cluster as its tenant sees it.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
+
+use redtrove_testkit::http::{Answer, Client};
+use redtrove_testkit::{redis, wait_for};
+use serde_json::{Value, json};
+
+use super::PATIENCE;
+
+/// All slots of a cluster.
+const SLOTS: u32 = 16_384;
+
+/// A cluster and the client that asked for it.
+#[derive(Debug, Clone)]
+pub(crate) struct Cluster {
+    client: Client,
+    pub(crate) id: String,
+    pub(crate) request_id: String,
+    /// The task that makes it.
+    pub(crate) task: String,
+}
+
+/// The body of a request for a cluster.
+pub(crate) fn ask(name: &str, members: usize) -> Value {
+    let member = json!({"flavorRef": "1", "volume": {"size": 1}});
+    let instances = vec![member; members];
+    json!({"cluster": {"name": name, "datastore": {"type": "redis", "version": "7.0"}, "instances": instances}})
+}
+
+impl Cluster {
+    /// Asks for it and checks the answer against the blueprint's.
+    pub(crate) fn create(client: &Client, name: &str, members: usize) -> Self {
+        Self::create_with(client, &ask(name, members))
+    }
+
+    /// As [`Cluster::create`], with a body of one's own.
+    pub(crate) fn create_with(client: &Client, body: &Value) -> Self {
+        let answer = client.post("/clusters", body).unwrap();
+        let request_id = answer.request_id.clone().expect("every answer has its request's id");
+        let answered = answer.expect_status(202).unwrap();
+        let cluster = &answered["cluster"];
+        let (name, wanted) = (&body["cluster"]["name"], body["cluster"]["instances"].as_array().unwrap().len());
+        assert_eq!((&cluster["name"], &cluster["task"]["name"]), (name, &json!("BUILDING")));
+        let members = cluster["instances"].as_array().unwrap();
+        assert_eq!(members.len(), wanted);
+        assert!(members.iter().all(|member| member["status"] == "BUILD" && member["ip"] == json!([])), "{cluster}");
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        Self { client: client.clone(), id: text(&cluster["id"]), request_id, task: text(&cluster["operation"]["id"]) }
+    }
+
+    pub(crate) fn path(&self) -> String {
+        format!("/clusters/{}", self.id)
+    }
+
+    pub(crate) fn show(&self) -> Answer {
+        self.client.get(&self.path()).unwrap()
+    }
+
+    /// What `show` says of the cluster, if there is an answer and the cluster is there.
+    pub(crate) fn look(&self) -> Option<Value> {
+        let answer = self.client.get(&self.path()).ok()?;
+        (answer.status == 200).then(|| answer.body["cluster"].clone())
+    }
+
+    /// The members' statuses, in member order.
+    pub(crate) fn statuses(&self) -> Vec<String> {
+        let members = self.look().map(|cluster| cluster["instances"].clone()).unwrap_or_default();
+        let members = members.as_array().cloned().unwrap_or_default();
+        members.iter().filter_map(|member| member["status"].as_str().map(str::to_owned)).collect()
+    }
+
+    pub(crate) fn is_active(&self) -> bool {
+        self.look().is_some_and(|cluster| is_active(&cluster))
+    }
+
+    /// Waits until the cluster has no task and all members are ACTIVE; a fault ends the wait.
+    pub(crate) fn wait_active(&self) -> Value {
+        self.wait_active_within(PATIENCE)
+    }
+
+    pub(crate) fn wait_active_within(&self, patience: Duration) -> Value {
+        wait_for(&format!("cluster {} to be ACTIVE", self.id), patience, || {
+            let Some(cluster) = self.look() else { return Ok(None) };
+            assert!(cluster.get("fault").is_none_or(Value::is_null), "{cluster}");
+            Ok(is_active(&cluster).then_some(cluster))
+        })
+        .unwrap()
+    }
+
+    /// Asks for the end of it: 202 with an empty body.
+    pub(crate) fn delete(&self) {
+        let answer = self.client.delete(&self.path()).unwrap();
+        assert_eq!((answer.status, &answer.body), (202, &Value::Null), "{answer:?}");
+    }
+
+    /// Waits until it is no more.
+    pub(crate) fn wait_gone(&self) {
+        wait_for(&format!("cluster {} to be gone", self.id), PATIENCE, || {
+            let answer = self.show();
+            if answer.status == 404 {
+                assert!(answer.body["itemNotFound"]["message"].is_string(), "{answer:?}");
+                return Ok(Some(()));
+            }
+            assert_eq!((answer.status, &answer.body["cluster"]["task"]["name"]), (200, &json!("DELETING")));
+            Ok(None)
+        })
+        .unwrap();
+    }
+
+    /// Where the members listen, in member order.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddrV4> {
+        let cluster = self.look().expect("the cluster is there");
+        let address = |member: &Value| {
+            let ip: Ipv4Addr = member["ip"][0].as_str().expect("an address").parse().unwrap();
+            SocketAddrV4::new(ip, redis::PORT)
+        };
+        cluster["instances"].as_array().unwrap().iter().map(address).collect()
+    }
+
+    /// The nodes' ids as they tell them themselves, in member order.
+    pub(crate) fn node_ids(&self) -> Vec<String> {
+        let ask = |at: &SocketAddrV4| redis::cli(*at, &[], &["cluster", "myid"]).unwrap();
+        self.addresses().iter().map(ask).collect()
+    }
+
+    /// Asks every member for its slot map: all agree, and the slots are shared evenly in member order, the remainder
+    /// one each to the first.
+    pub(crate) fn assert_slots_even(&self) {
+        let members = self.addresses();
+        let count = u32::try_from(members.len()).unwrap();
+        let (share, more) = (SLOTS / count, SLOTS % count);
+        let mut expected = Vec::new();
+        let mut first = 0;
+        for (n, member) in (0..).zip(&members) {
+            let next = first + share + u32::from(n < more);
+            expected.push((first, next - 1, member.ip().to_string()));
+            first = next;
+        }
+        for member in &members {
+            assert_eq!(slot_map(*member), expected, "as {member} sees it");
+            let info = redis::cli(*member, &[], &["cluster", "info"]).unwrap();
+            for line in ["cluster_state:ok".to_owned(), format!("cluster_known_nodes:{count}")] {
+                assert!(info.lines().any(|shown| shown.trim() == line), "{member} does not say {line}: {info}");
+            }
+        }
+    }
+}
+
+/// `CLUSTER SLOTS` of one member: first slot, last slot, address.
+fn slot_map(at: SocketAddrV4) -> Vec<(u32, u32, String)> {
+    type Node = (String, u16, String, ::redis::Value);
+    let mut connection = ::redis::Client::open(format!("redis://{at}")).unwrap().get_connection().unwrap();
+    let ranges: Vec<(u32, u32, Node)> = ::redis::cmd("CLUSTER").arg("SLOTS").query(&mut connection).unwrap();
+    let mut map: Vec<_> = ranges.into_iter().map(|(first, last, node)| (first, last, node.0)).collect();
+    map.sort();
+    map
+}
+
+fn is_active(cluster: &Value) -> bool {
+    let members = cluster["instances"].as_array().cloned().unwrap_or_default();
+    cluster["task"]["name"] == "NONE"
+        && !members.is_empty()
+        && members.iter().all(|member| member["status"] == "ACTIVE")
+}

@@ -1,0 +1,46 @@
+//! What is left of clusters that were deleted: nothing.
+
+use std::fs;
+
+use redtrove_testkit::process::table::of_stack;
+
+use super::world::World;
+
+/// Programs of a stack that go on when its last cluster has gone.
+const STAY: [&str; 2] = ["redtrove-api", "redtrove-taskma"];
+
+/// Fails if a process, directory, address or row in use is left of any cluster. `broker` says whether the stack runs
+/// one of its own.
+pub(crate) fn assert_none(world: &World, broker: bool) {
+    let is_guests =
+        |name: &str| !STAY.contains(&name) && (!broker || name.starts_with("redis-") || name == "redtrove-guesta");
+    let processes: Vec<String> = of_stack(world.layout().dir())
+        .into_iter()
+        .filter(|found| is_guests(&found.name))
+        .map(|found| format!("{} {}", found.process.pid, found.command_line))
+        .collect();
+    assert!(processes.is_empty(), "processes are left: {processes:#?}");
+
+    let mut files = Vec::new();
+    for entry in fs::read_dir(world.layout().instances()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap().to_str().unwrap().starts_with('.') {
+            // Half made, half removed, claims on addresses, locks.
+            files.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else {
+            files.push(path);
+        }
+    }
+    assert!(files.is_empty(), "files are left: {files:#?}");
+
+    let database = world.database();
+    for question in [
+        "SELECT COUNT(*) FROM clusters WHERE deleted = 0",
+        "SELECT COUNT(*) FROM instances WHERE deleted_at IS NULL",
+        "SELECT COUNT(*) FROM tasks WHERE ended IS NULL",
+        "SELECT COUNT(*) FROM tasks WHERE lease_expires_at IS NOT NULL AND ended IS NULL",
+        "SELECT COALESCE(SUM(ABS(in_use)), 0) FROM quota_usages",
+    ] {
+        assert_eq!(database.number(question), 0, "{question}");
+    }
+}
