@@ -248,6 +248,12 @@ impl Stack {
                 bail!("{} ended while it started:\n{}", dead.name, tail(&dead.launch.log, 20));
             }
             Ok(client.get("/").is_ok_and(|answer| answer.status == 200).then_some(()))
+        })?;
+        // The taskmanager publishes what can be had; before that the API has to refuse every create.
+        let member = self.client();
+        wait_for("the taskmanager to publish its flavors", API_ANSWERS_WITHIN, || {
+            let flavors = member.get("/flavors")?.expect_status(200)?;
+            Ok(flavors.pointer("/flavors/0").map(drop))
         })
     }
 
