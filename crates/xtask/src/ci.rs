@@ -1,6 +1,7 @@
 //! `cargo xtask ci`: what has to hold before a change lands. The tests come last, so their summary ends the output.
 
 mod architecture;
+mod documents;
 mod units;
 
 use anyhow::{Result, bail};
@@ -17,6 +18,8 @@ pub(crate) fn run() -> Result<()> {
     architecture::check()?;
     say::heading("units");
     units::check()?;
+    say::heading("documents");
+    documents::check()?;
     say::heading("dependencies");
     dependencies(&interrupt)?;
     say::heading("lint");
