@@ -20,6 +20,8 @@ mod kill_nine_serving;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
+mod namespaces;
+#[cfg(test)]
 mod poison;
 #[cfg(test)]
 mod redis_killed;
