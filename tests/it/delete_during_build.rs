@@ -27,6 +27,6 @@ fn a_cluster_deleted_at_any_moment_of_its_making_leaves_nothing() {
     }
     assert!(unfinished >= 6, "only {unfinished} clusters were deleted while they were being made");
     clusters.iter().for_each(|(_, cluster)| cluster.wait_gone());
-    leftovers::assert_none(&world, false);
+    leftovers::assert_none(&world);
     world.end(&[]);
 }

@@ -24,6 +24,6 @@ fn without_a_broker_a_cluster_lives_the_same_life() {
     world.check_logs(&[]);
     cluster.delete();
     cluster.wait_gone();
-    leftovers::assert_none(&world, false);
+    leftovers::assert_none(&world);
     world.end(&[]);
 }

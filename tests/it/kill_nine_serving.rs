@@ -1,5 +1,7 @@
 //! kill -9 of all daemons and agents while a cluster serves: its clients notice nothing.
 
+use std::time::Duration;
+
 use redtrove_testkit::Process;
 use redtrove_testkit::stack::Guest;
 
@@ -36,6 +38,7 @@ fn clients_of_a_cluster_notice_no_death_of_a_daemon() {
     writer.wait_for_more(100);
     let written = writer.stop();
     assert_eq!(written.errors, Vec::<String>::new(), "of {} writes", written.acknowledged.len());
+    assert!(written.slowest < Duration::from_secs(2), "a write took {:?}", written.slowest);
     assert_eq!(missing(&members, "kept-", &written.acknowledged), Vec::<u64>::new());
     assert_eq!(self::servers(&world.guests()), servers, "every redis-server is the one that it was");
     assert!(cluster.is_active());

@@ -38,7 +38,7 @@ fn clusters_of_one_to_seven_members_live_and_leave_nothing() {
     world.check_logs(&[]);
     clusters.iter().for_each(Cluster::delete);
     clusters.iter().for_each(Cluster::wait_gone);
-    leftovers::assert_none(&world, false);
+    leftovers::assert_none(&world);
     assert_eq!(client.get("/clusters").unwrap().body["clusters"], json!([]));
     world.end(&[]);
 }

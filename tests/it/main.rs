@@ -22,6 +22,8 @@ mod lifecycle;
 #[cfg(test)]
 mod namespaces;
 #[cfg(test)]
+mod outside_callers;
+#[cfg(test)]
 mod poison;
 #[cfg(test)]
 mod redis_killed;
@@ -29,5 +31,7 @@ mod redis_killed;
 mod support;
 #[cfg(test)]
 mod tenants;
+#[cfg(test)]
+mod tools;
 #[cfg(test)]
 mod two_taskmanagers;

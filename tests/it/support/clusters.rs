@@ -125,6 +125,11 @@ impl Cluster {
         self.addresses().iter().map(ask).collect()
     }
 
+    /// The slots as the first member sees them: first slot, last slot, address.
+    pub(crate) fn slot_map(&self) -> Vec<(u32, u32, String)> {
+        slot_map(self.addresses()[0])
+    }
+
     /// Asks every member for its slot map: all agree, and the slots are shared evenly in member order, the remainder
     /// one each to the first.
     pub(crate) fn assert_slots_even(&self) {

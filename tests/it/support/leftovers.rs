@@ -9,14 +9,11 @@ use super::world::World;
 /// Programs of a stack that go on when its last cluster has gone.
 const STAY: [&str; 2] = ["redtrove-api", "redtrove-taskma"];
 
-/// Fails if a process, directory, address or row in use is left of any cluster. `broker` says whether the stack runs
-/// one of its own.
-pub(crate) fn assert_none(world: &World, broker: bool) {
-    let is_guests =
-        |name: &str| !STAY.contains(&name) && (!broker || name.starts_with("redis-") || name == "redtrove-guesta");
+/// Fails if a process, directory, address or row in use is left of any cluster. For stacks without a broker of their own.
+pub(crate) fn assert_none(world: &World) {
     let processes: Vec<String> = of_stack(world.layout().dir())
         .into_iter()
-        .filter(|found| is_guests(&found.name))
+        .filter(|found| !STAY.contains(&found.name.as_str()))
         .map(|found| format!("{} {}", found.process.pid, found.command_line))
         .collect();
     assert!(processes.is_empty(), "processes are left: {processes:#?}");
