@@ -12,7 +12,6 @@ pub mod clock;
 pub mod config;
 pub mod document;
 pub mod fault;
-pub mod health;
 pub mod layers;
 pub mod links;
 pub mod metrics;

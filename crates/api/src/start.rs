@@ -5,14 +5,13 @@ use std::sync::Arc;
 use anyhow::Context;
 use redtrove_bus::{Publisher, Settings};
 use redtrove_engine::ports::{Bus, Clock, NoBus, Store};
-use redtrove_service::{Metrics, Shutdown, metrics};
+use redtrove_service::{Health, Metrics, Shutdown, metrics};
 use secrecy::ExposeSecret;
 
 use crate::app::{App, Parts};
 use crate::auth::{Authenticator, StaticTokens};
 use crate::clock::ApiClock;
 use crate::config::{Auth, AuthStrategy, Config};
-use crate::health::Health;
 use crate::metrics::ApiMetrics;
 
 /// Opens database, broker and tokens.
@@ -24,7 +23,8 @@ pub async fn app(config: Config, shutdown: &Shutdown) -> anyhow::Result<App> {
     let numbers = Arc::new(Metrics::new("api", env!("CARGO_PKG_VERSION")));
     let api_metrics = ApiMetrics::register(&numbers);
     if let Some(monitoring) = &config.monitoring {
-        let health = Health::watch(store.clone(), shutdown);
+        let watched = store.clone();
+        let health = Health::watch(shutdown, move || ask(watched.clone()));
         metrics::serve(monitoring, numbers, move || health.check(), shutdown).await?;
     }
     let tasks = shutdown.tasks().clone();
@@ -34,6 +34,11 @@ pub async fn app(config: Config, shutdown: &Shutdown) -> anyhow::Result<App> {
 async fn store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
     let url = config.database.url()?;
     redtrove_store::connect(url.expose_secret()).await.context("the database cannot be used")
+}
+
+/// Only the database counts: a broker that is away costs nothing but time.
+async fn ask(store: Arc<dyn Store>) -> Result<(), String> {
+    store.now().await.map(drop).map_err(|error| error.to_string())
 }
 
 /// No section, no broker: the taskmanagers' sweepers find the work.

@@ -37,6 +37,12 @@ impl Viewer {
         }
     }
 
+    /// Shows members as they are at `now`, by the clock that wrote what was heard of them: the database's.
+    #[must_use]
+    pub fn at(self, now: Timestamp) -> Self {
+        Self { now, ..self }
+    }
+
     /// The links in use.
     pub fn links(&self) -> &Links {
         &self.links

@@ -10,6 +10,7 @@ pub mod ids;
 pub mod instance;
 pub mod plan;
 pub mod request;
+pub mod settings;
 pub mod slots;
 pub mod status;
 pub mod time;

@@ -1,22 +1,26 @@
 //! Sweeping: finding the work that no message brought, and the machines that no row wants.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use redtrove_core::InstanceId;
+use redtrove_core::TaskId;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::backoff::Backoff;
 use crate::keeper::Chain;
-use crate::ports::{ComputeError, StoreError};
-use crate::{Engine, Options, World};
+use crate::ports::{Destroyed, StoreError};
+use crate::{Engine, Offered, Options, World};
 
 /// Claims tasks that are due and nobody's, as many as there are free runners, until shutdown.
 pub(crate) async fn run(engine: &Engine) {
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
+    let mut unusable = HashSet::new();
     loop {
-        let pause = match sweep(engine).await {
+        let pause = match sweep(engine, &mut unusable).await {
             Ok(()) => {
                 backoff.reset();
                 engine.options.sweep_every
@@ -33,13 +37,25 @@ pub(crate) async fn run(engine: &Engine) {
     }
 }
 
-async fn sweep(engine: &Engine) -> Result<(), StoreError> {
-    let free = u32::try_from(engine.runners.available_permits()).unwrap_or(u32::MAX);
+/// One look. A task whose claim fails for good, such as a row that a newer program wrote, must not keep those after it
+/// from being found; it joins `unusable`, so that it is complained of once.
+async fn sweep(engine: &Engine, unusable: &mut HashSet<TaskId>) -> Result<(), StoreError> {
+    let free = engine.runners.available_permits();
     if free == 0 {
         return Ok(());
     }
-    for task in engine.world.store.claimable(free).await? {
-        engine.offer(task).await?;
+    let limit = u32::try_from(free.saturating_add(unusable.len())).unwrap_or(u32::MAX);
+    for task in engine.world.store.claimable(limit).await? {
+        match engine.offer(task).await {
+            Ok(Offered::NoRunner) => return Ok(()),
+            Ok(Offered::Claimed | Offered::NotClaimable) => {}
+            Err(error @ StoreError::Unavailable(_)) => return Err(error),
+            Err(error) => {
+                if unusable.insert(task) {
+                    error!(task.id = %task, error = %Chain(&error), "task {task} cannot be claimed: {}", Chain(&error));
+                }
+            }
+        }
     }
     Ok(())
 }
@@ -65,12 +81,20 @@ async fn sweep_orphans(world: &World) -> Result<(), Box<dyn std::error::Error + 
         return Ok(());
     }
     let orphans = world.store.deleted_among(&machines).await?;
-    let destroyed = join_all(orphans.iter().map(|orphan| async move {
-        world.compute.destroy(*orphan).await?;
-        warn!(instance.id = %orphan, "removed the machine of instance {orphan}, which was deleted before");
-        world.guests.forget(*orphan);
-        Ok::<_, ComputeError>(())
-    }));
-    destroyed.await.into_iter().collect::<Result<Vec<()>, _>>()?;
+    join_all(orphans.into_iter().map(|orphan| destroy(world, orphan))).await;
     Ok(())
+}
+
+/// One that cannot be removed now does not keep the others.
+async fn destroy(world: &World, orphan: InstanceId) {
+    match world.compute.destroy(orphan).await {
+        Ok(Destroyed::Gone) => {
+            warn!(instance.id = %orphan, "removed the machine of instance {orphan}, which was deleted before");
+            world.guests.forget(orphan);
+        }
+        Ok(Destroyed::Going) => {}
+        Err(error) => {
+            info!(instance.id = %orphan, %error, "the machine of instance {orphan}, deleted before, stays for now: {error}");
+        }
+    }
 }

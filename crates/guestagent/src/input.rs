@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
+use redtrove_core::settings::{InvalidSetting, Settings};
 use redtrove_core::topology::Engine;
 use redtrove_core::{ClusterId, InstanceId, NodeId, SlotRange};
 use redtrove_guest_rpc::{InvalidField, convert, v1};
 use uuid::Uuid;
 
-use crate::redis_conf::Settings;
 use crate::state::Prepared;
 
 /// The highest port for clients: the bus is 10000 above it.
@@ -90,9 +90,15 @@ pub fn prepare(
     }
     within("ram_mb", request.ram_mb, 64, 16_777_216)?;
     within("volume_gb", request.volume_gb, 1, 1_048_576)?;
-    Settings::check(request.settings.clone())?;
+    Settings::check(request.settings.clone()).map_err(setting)?;
     let v1::PrepareRequest { ram_mb, volume_gb, settings, .. } = request;
     Ok(Prepared { engine, cluster, instance, ram_mb, volume_gb, settings })
+}
+
+/// The place of a setting in the request.
+fn setting(error: InvalidSetting) -> InvalidField {
+    let field = error.name.map_or_else(|| "settings".to_owned(), |name| format!("settings[{name:?}]"));
+    InvalidField::new(field, error.reason)
 }
 
 fn within(field: &str, number: u64, least: u64, most: u64) -> Result<(), InvalidField> {

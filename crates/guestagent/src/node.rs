@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use redtrove_core::InstanceId;
+use redtrove_core::settings::Settings;
 use redtrove_core::topology::Engine;
 use redtrove_guest_rpc::metadata::Generation;
 use redtrove_service::{Shutdown, SystemClock};
@@ -22,7 +23,7 @@ use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::generation::Fence;
 use crate::home::{DATA, Home, REDIS_CONF, REDIS_LOG, USERS_ACL};
-use crate::redis_conf::{Machine, Settings, redis_conf};
+use crate::redis_conf::{Machine, redis_conf};
 use crate::redis_server::{RedisServer, Supervisor};
 use crate::state::NodeState;
 
@@ -148,7 +149,8 @@ impl Node {
 
     /// Writes what redis-server reads when it starts.
     fn write_files(&self, state: &NodeState, tenants: Tenants) -> Result<(), Failure> {
-        let settings = Settings::check(state.prepared.settings.clone())?;
+        let settings =
+            Settings::check(state.prepared.settings.clone()).map_err(|error| Failure::Internal(error.to_string()))?;
         let data = self.home.path(DATA);
         let log = format!("../{REDIS_LOG}");
         let machine = Machine {

@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod health;
 pub mod logs;
 mod mask;
 pub mod metrics;
@@ -16,6 +17,7 @@ pub mod tls;
 
 pub use clock::SystemClock;
 pub use config::{CommonArgs, ConfigError, DaemonConfig};
+pub use health::Health;
 pub use metrics::Metrics;
 pub use run::run;
 pub use shutdown::Shutdown;

@@ -9,7 +9,7 @@ use redtrove_compute::Local;
 use redtrove_core::plan::create::Limits;
 use redtrove_engine::{Clock, Engine, Guests, Options, Store, World};
 use redtrove_guest_rpc::client;
-use redtrove_service::{DaemonConfig, Metrics, Shutdown, notify, secrets};
+use redtrove_service::{DaemonConfig, Health, Metrics, Shutdown, notify, secrets};
 use secrecy::ExposeSecret;
 use tracing::info;
 
@@ -42,7 +42,9 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let bus = consumer.as_ref().map(|consumer| (consumer.connected(), consumer.dead_letters()));
     metrics::register(&numbers, engine.clone(), bus);
     if let Some(monitoring) = &config.monitoring {
-        redtrove_service::metrics::serve(monitoring, numbers, || Ok(()), &shutdown).await?;
+        let store = Arc::clone(&world.store);
+        let health = Health::watch(&shutdown, move || ask(Arc::clone(&store)));
+        redtrove_service::metrics::serve(monitoring, numbers, move || health.check(), &shutdown).await?;
     }
     notify::ready();
     info!("taskmanager {owner} is ready");
@@ -64,6 +66,11 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     engine.drained().await;
     info!("taskmanager {owner} has stopped");
     Ok(())
+}
+
+/// Only the database counts: without a broker the sweeper finds the work, and guests may be away.
+async fn ask(store: Arc<dyn Store>) -> Result<(), String> {
+    store.now().await.map(drop).map_err(|error| error.to_string())
 }
 
 /// Opens the configured database.

@@ -29,10 +29,11 @@ impl AsRef<CommonArgs> for Args {
 fn main() -> ExitCode {
     if let Ok(Args { common, command: Some(command) }) = Args::try_parse()
         && command.is_verb()
+        && !(common.check_config || common.dump_config)
     {
         return do_verb(&common, &command);
     }
-    // Wrong arguments are explained there, too.
+    // Wrong arguments are explained there, and the configuration is checked or shown, too.
     redtrove_service::run(|_: Args, config: Config, shutdown| daemon::run(config, shutdown))
 }
 

@@ -31,7 +31,7 @@ pub(crate) async fn list(
     links: Links,
     paging: Paging,
 ) -> Result<Json<InstancesBody>, Refusal> {
-    let (viewer, after) = (Viewer::new(&app, links), paging.marker()?);
+    let (viewer, after) = (Viewer::new(&app, links).at(app.store().now().await?), paging.marker()?);
     if !paging.flag("include_clustered") {
         return Ok(Json(InstancesBody { instances: Vec::new(), links: Vec::new() }));
     }
@@ -59,5 +59,6 @@ pub(crate) async fn show(
     let id = path.instance()?;
     let found = app.store().instance(caller.project(), id).await?;
     let (cluster, instance) = found.ok_or_else(|| Refusal::no_resource(id))?;
-    Ok(Json(InstanceBody { instance: Viewer::new(&app, links).instance_view(&instance, &cluster.datastore) }))
+    let viewer = Viewer::new(&app, links).at(app.store().now().await?);
+    Ok(Json(InstanceBody { instance: viewer.instance_view(&instance, &cluster.datastore) }))
 }

@@ -73,22 +73,30 @@ pub fn forming_node_timeout(members: usize) -> Duration {
     Duration::from_millis(members.saturating_mul(10).clamp(500, 15_000))
 }
 
-/// What is left of a create that has run for `elapsed`. `members` are in member order.
+/// What is left of a create that began `elapsed` ago. `members` are in member order.
 pub fn remaining(members: &[Member], limits: Limits, elapsed: Duration) -> Next {
-    let steps: Vec<Step> = members.iter().filter_map(build_step).collect();
-    if !steps.is_empty() {
-        return Next::Do(steps);
-    }
     let mut ready = Vec::with_capacity(members.len());
     for member in members {
         if let Sight::View(view) = &member.sight {
             ready.push((member, view.as_ref()));
         }
     }
-    if ready.len() < members.len() {
-        return wait_for_guests(members, ready.len(), limits, elapsed);
+    if ready.len() == members.len() {
+        return form(&ready, limits);
     }
-    form(&ready, limits)
+    if elapsed > limits.guests_ready {
+        return too_late(members, limits);
+    }
+    let steps: Vec<Step> = members.iter().filter_map(build_step).collect();
+    if !steps.is_empty() {
+        return Next::Do(steps);
+    }
+    Next::Wait(Wait {
+        name: "wait_guests",
+        progress: format!("{} of {} guests are ready", ready.len(), members.len()),
+        first: Duration::from_millis(20),
+        longest: Duration::from_millis(500),
+    })
 }
 
 /// The step that brings one member closer to having a redis-server, whatever the others do.
@@ -100,15 +108,8 @@ fn build_step(member: &Member) -> Option<Step> {
     }
 }
 
-fn wait_for_guests(members: &[Member], ready: usize, limits: Limits, elapsed: Duration) -> Next {
-    if elapsed <= limits.guests_ready {
-        return Next::Wait(Wait {
-            name: "wait_guests",
-            progress: format!("{ready} of {} guests are ready", members.len()),
-            first: Duration::from_millis(20),
-            longest: Duration::from_millis(500),
-        });
-    }
+/// The guests took too long, whatever the reason is: a provider that builds for ever is no better than a silent agent.
+fn too_late(members: &[Member], limits: Limits) -> Next {
     let late: Vec<_> = members
         .iter()
         .filter_map(|member| {

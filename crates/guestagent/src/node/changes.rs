@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redtrove_core::instance::REDIS_PORT;
+use redtrove_core::settings::Settings;
 use redtrove_core::{NodeId, SlotSet};
 use redtrove_guest_rpc::InvalidField;
 use tokio::time::Instant;
@@ -15,7 +16,6 @@ use crate::acl::Tenants;
 use crate::cluster::ServerInfo;
 use crate::failure::Failure;
 use crate::input::AddSlots;
-use crate::redis_conf::Settings;
 use crate::redis_server::Phase;
 use crate::state::{NodeState, Prepared};
 
@@ -148,7 +148,8 @@ impl Node {
     /// and a call that did not get through is repeated.
     pub(crate) async fn complete(self: Arc<Self>) -> Result<(), Failure> {
         let state = self.prepared()?;
-        let settings = Settings::check(state.prepared.settings.clone())?;
+        let settings =
+            Settings::check(state.prepared.settings.clone()).map_err(|error| Failure::Internal(error.to_string()))?;
         // Asked first, so that nothing is written while no server answers.
         self.redis.node_id().await?;
         let opened = NodeState { complete: true, ..(*state).clone() };

@@ -1,11 +1,11 @@
 //! `datastore add` and `datastore list`.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 
 use anyhow::bail;
 use clap::Subcommand;
 use redtrove_core::ids::{DatastoreId, DatastoreVersionId};
+use redtrove_core::settings::Settings;
 use redtrove_core::topology::Engine;
 use redtrove_engine::Clock;
 use redtrove_engine::ports::NewVersion;
@@ -52,12 +52,6 @@ fn name(text: &str) -> Result<String, String> {
 
 fn setting(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("it has to be NAME=VALUE")?;
-    if name.is_empty() || !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
-        return Err(format!("'{name}' is no name of a redis.conf setting"));
-    }
-    if value.chars().any(char::is_control) {
-        return Err("a value has no line breaks or control characters".to_owned());
-    }
     Ok((name.to_owned(), value.to_owned()))
 }
 
@@ -65,6 +59,8 @@ pub(super) async fn run(config: &Config, command: &DatastoreCommand, out: &mut d
     let store = open_store(config).await?;
     match command {
         DatastoreCommand::Add { datastore, version, engine, default, settings } => {
+            // What an agent would refuse would fail every cluster of this version.
+            let settings = Settings::check(settings.iter().cloned().collect())?;
             let clock = EngineClock::default();
             let new = NewVersion {
                 datastore: datastore.clone(),
@@ -73,7 +69,7 @@ pub(super) async fn run(config: &Config, command: &DatastoreCommand, out: &mut d
                 version_id: DatastoreVersionId(clock.random_id()),
                 engine: *engine,
                 is_default: *default,
-                settings: settings.iter().cloned().collect::<BTreeMap<_, _>>(),
+                settings: settings.pairs().clone(),
             };
             if !store.add_version(&new).await? {
                 bail!("datastore {datastore} has a version {version} already; nothing was changed");

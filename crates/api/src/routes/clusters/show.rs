@@ -38,5 +38,6 @@ pub(super) async fn body(app: &App, caller: &Caller, links: Links, id: ClusterId
         Some(task) => app.store().task(task).await?,
         None => None,
     };
-    Ok(ClusterBody { cluster: Viewer::new(app, links).cluster_view(&cluster, &members, task.as_ref()) })
+    let viewer = Viewer::new(app, links).at(app.store().now().await?);
+    Ok(ClusterBody { cluster: viewer.cluster_view(&cluster, &members, task.as_ref()) })
 }

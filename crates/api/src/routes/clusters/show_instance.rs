@@ -33,5 +33,6 @@ pub(crate) async fn show(
     let (cluster, members) = own(&app, &caller, path.cluster()?).await?;
     let id = path.instance()?;
     let member = members.iter().find(|member| member.id == id).ok_or_else(|| Refusal::no_resource(id))?;
-    Ok(Json(InstanceBody { instance: Viewer::new(&app, links).instance_view(member, &cluster.datastore) }))
+    let viewer = Viewer::new(&app, links).at(app.store().now().await?);
+    Ok(Json(InstanceBody { instance: viewer.instance_view(member, &cluster.datastore) }))
 }

@@ -1,12 +1,12 @@
-//! Whether this daemon can do its work: only the database counts, a broker that is away costs nothing but time.
+//! Whether a daemon can do its work, asked now and then in the background, so that /healthz answers at once.
 
+use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use redtrove_engine::Store;
-use redtrove_service::Shutdown;
+use crate::shutdown::Shutdown;
 
-/// How often the database is asked.
+/// How often is asked, and how long an answer may take.
 const EVERY: Duration = Duration::from_secs(5);
 
 /// What was last found out.
@@ -14,20 +14,21 @@ const EVERY: Duration = Duration::from_secs(5);
 pub struct Health(Arc<Mutex<Option<String>>>);
 
 impl Health {
-    /// Asks `store` every few seconds, for as long as the daemon runs.
-    pub fn watch(store: Arc<dyn Store>, shutdown: &Shutdown) -> Self {
+    /// Calls `ask` every few seconds, for as long as the daemon runs. Its error is what /healthz says.
+    pub fn watch<F, A>(shutdown: &Shutdown, ask: A) -> Self
+    where
+        F: Future<Output = Result<(), String>> + Send,
+        A: Fn() -> F + Send + Sync + 'static,
+    {
         let health = Self::default();
         let (found, stop) = (health.clone(), shutdown.token().clone());
         shutdown.tasks().spawn(stop.run_until_cancelled_owned(async move {
             let mut ticks = tokio::time::interval(EVERY);
             loop {
                 ticks.tick().await;
-                let answer = tokio::time::timeout(EVERY, store.now()).await;
-                found.put(match answer {
-                    Ok(Ok(_)) => None,
-                    Ok(Err(error)) => Some(error.to_string()),
-                    Err(_) => Some("the database does not answer in time".to_owned()),
-                });
+                let answer = tokio::time::timeout(EVERY, ask()).await;
+                found
+                    .put(answer.unwrap_or_else(|_| Err("what it depends on does not answer in time".to_owned())).err());
             }
         }));
         health
