@@ -23,6 +23,10 @@ const CLOSED_COMMANDS: [&str; 14] = [
     "bgrewriteaof",
 ];
 
+/// Single subcommands that tenants may not call. A PAUSE of all clients is one of the agent, too, for as long as its
+/// caller likes, and nobody can end it. DEBUG copies the whole server into one more process with every script.
+const CLOSED_SUBCOMMANDS: [&str; 2] = ["client|pause", "script|debug"];
+
 /// The CLUSTER subcommands that tenants may not call: what changes who is in the cluster or, without moving its
 /// keys, who owns a slot. A MEET from a tenant can merge two clusters and destroy one of them. SETSLOT stays, as
 /// `redis-cli --cluster reshard|rebalance|fix` needs it.
@@ -58,6 +62,7 @@ pub fn tenant_rules(tenants: Tenants) -> Vec<String> {
     if tenants == Tenants::Open {
         rules.extend(["on", "nopass", "~*", "&*", "+@all"].map(str::to_owned));
         rules.extend(CLOSED_COMMANDS.iter().map(|name| format!("-{name}")));
+        rules.extend(CLOSED_SUBCOMMANDS.iter().map(|name| format!("-{name}")));
         rules.extend(CLOSED_CLUSTER_COMMANDS.iter().map(|name| format!("-cluster|{name}")));
     }
     rules

@@ -17,6 +17,7 @@ const DEFAULTS: [(&str, &str, &str); 8] = [
     (NODE_TIMEOUT, "15000", "Redis' own default, ms. A shorter one holds a slow peer for a dead one."),
     ("cluster-require-full-coverage", "yes", "Half a key space is no answer to a store's user."),
     ("cluster-allow-replica-migration", "no", "Otherwise a master that gave its last slot away turns into a replica."),
+    ("sanitize-dump-payload", "clients", "A forged value in a tenant's RESTORE ends the server otherwise, or worse."),
     ("sanitize-dump-payload", "clients", "A forged value in a tenant's RESTORE otherwise writes past its end, or ends the server."),
 ];
 

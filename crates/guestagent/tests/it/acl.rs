@@ -1,7 +1,9 @@
 //! What tenants may and may not do on a formed cluster.
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
 use crate::forming::{agreed, formed};
-use crate::harness::World;
+use crate::harness::{World, wait_for};
 
 /// Each with arguments that would be right, so that only the ACL can refuse.
 const REFUSED: &[&[&str]] = &[
@@ -34,6 +36,8 @@ const REFUSED: &[&[&str]] = &[
     &["cluster", "bumpepoch"],
     &["cluster", "set-config-epoch", "9"],
     &["cluster", "saveconfig"],
+    &["client", "pause", "1"],
+    &["script", "debug", "yes"],
     &["eval", "return redis.call('cluster', 'meet', '127.0.0.1', '6379')", "0"],
 ];
 
@@ -50,6 +54,8 @@ const ALLOWED: &[&[&str]] = &[
     &["cluster", "getkeysinslot", "0", "1"],
     &["cluster", "keyslot", "x"],
     &["client", "list"],
+    &["client", "unpause"],
+    &["script", "flush"],
     &["command", "count"],
     &["slowlog", "get"],
     &["latency", "latest"],
@@ -108,4 +114,29 @@ async fn each_command_is_allowed_or_refused_as_decided() {
     agreed(&mut clients, 3).await;
     let info = agents[0].cli(&["--cluster", "info", &address]);
     assert!(info.contains("200 keys in 3 masters"), "{info}");
+}
+
+/// DUMP's form of a hash whose second element claims to be two gigabytes long; the checksum is right.
+const FORGED: [u8; 35] = [
+    0x10, 0x17, 0x17, 0x00, 0x00, 0x00, 0x02, 0x00, 0x01, 0x01, 0xf0, 0xff, 0xff, 0xff, 0x7f, 0x78, 0x78, 0x78, 0x78,
+    0x78, 0x78, 0x78, 0x78, 0x01, 0xff, 0x0a, 0x00, 0x01, 0xc3, 0x0b, 0x33, 0x0b, 0x4f, 0xad, 0xce,
+];
+
+#[tokio::test]
+async fn a_forged_value_does_not_bring_the_server_down() {
+    let world = World::new();
+    let agent = world.agent(1).await;
+    let mut client = world.control(&agent).await;
+    client.form_alone(&agent).await;
+    wait_for("a write", || async { (agent.cli(&["set", "k", "v"]) == "OK").then_some(()) }).await;
+    let mut tenant = tokio::net::TcpStream::connect((agent.ip, 6379)).await.unwrap();
+    let head = format!("*4\r\n$7\r\nRESTORE\r\n$1\r\nf\r\n$1\r\n0\r\n${}\r\n", FORGED.len());
+    tenant.write_all(&[head.as_bytes(), &FORGED, b"\r\n"].concat()).await.unwrap();
+    let mut answer = [0; 64];
+    let length = tenant.read(&mut answer).await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&answer[..length]), "-ERR Bad data format\r\n");
+    let first = agent.redis();
+    agent.cli(&["hgetall", "f"]);
+    assert_eq!(agent.cli(&["get", "k"]), "v");
+    assert_eq!(agent.redis(), first, "the same process");
 }
