@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
 use redtrove_core::InstanceId;
@@ -15,6 +16,9 @@ use serde::{Deserialize, Serialize};
 use tonic::transport::{Certificate, Identity, ServerTlsConfig};
 
 use crate::redis_server::Supervisor;
+
+/// How long a caller may take to prove who it is.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The agent's configuration.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -160,7 +164,9 @@ impl Tls {
     pub fn load(&self) -> anyhow::Result<ServerTlsConfig> {
         let read = |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
         let identity = Identity::from_pem(read(&self.cert)?, read(&self.key)?);
-        Ok(ServerTlsConfig::new().identity(identity).client_ca_root(Certificate::from_pem(read(&self.ca)?)))
+        let authority = Certificate::from_pem(read(&self.ca)?);
+        // Otherwise a stranger's silent connections stay, until no more can be opened.
+        Ok(ServerTlsConfig::new().identity(identity).client_ca_root(authority).timeout(HANDSHAKE_TIMEOUT))
     }
 }
 

@@ -5,9 +5,10 @@ use std::error::Error;
 use rcgen::ExtendedKeyUsagePurpose;
 use redtrove_guest_rpc::v1;
 use redtrove_guest_rpc::v1::guest_agent_client::GuestAgentClient;
+use tokio::io::AsyncReadExt as _;
 use tonic::{Code, Request};
 
-use crate::harness::{Client, World, at, prepare_request, refused};
+use crate::harness::{Client, LIMIT, World, at, prepare_request, refused};
 
 /// The code of each changing method for this caller.
 async fn changes(client: &mut Client, prepare: v1::PrepareRequest) -> Vec<Code> {
@@ -65,4 +66,13 @@ async fn tls_refuses_guests_strangers_and_the_nameless() {
         }
     }
     world.reader(&agent).await.status().await;
+}
+
+#[tokio::test]
+async fn who_connects_and_says_nothing_is_hung_up_on() {
+    let world = World::new();
+    let agent = world.agent(1).await;
+    let mut silent = tokio::net::TcpStream::connect((agent.ip, 8780)).await.unwrap();
+    let hung_up = tokio::time::timeout(LIMIT, silent.read(&mut [0; 1])).await;
+    assert!(matches!(hung_up, Ok(Ok(0) | Err(_))), "{hung_up:?}");
 }
