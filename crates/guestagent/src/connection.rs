@@ -115,11 +115,12 @@ impl Connection {
     }
 }
 
-/// Errors that a server wrote are replies; one that says "not now" is not.
+/// Errors that a server wrote are replies; one that says "not now" is not: it loads, or a script does not end.
 fn sort_reply(reply: RedisResult<Value>) -> RedisResult<Reply> {
     match reply {
         Ok(value) => Ok(Ok(value)),
         Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::BusyLoading) => Err(error),
+        Err(error) if error.code() == Some("BUSY") => Err(error),
         Err(error) => match error.code() {
             Some(code) => Ok(Err(Refusal(format!("{code} {}", error.detail().unwrap_or_default())))),
             None => Err(error),

@@ -20,8 +20,12 @@ pub const SOCKET: &str = "redis.sock";
 /// redis-server's own directory: append-only files and nodes.conf.
 pub const DATA: &str = "data";
 
-/// A log that is longer than this is put aside when redis-server starts. Bytes.
+/// A log that is longer than this is put aside when redis-server starts, and emptied while it runs. Bytes.
 const LOG_LIMIT: u64 = 10 << 20;
+/// How much of the end of a log is kept that is emptied. Bytes.
+const LOG_KEPT: u64 = 1 << 20;
+/// Where a long log is put aside.
+const OLD_LOG: &str = "redis.log.1";
 /// How much of the end of the log is shown. Bytes.
 const LOG_TAIL: u64 = 2048;
 
@@ -101,31 +105,50 @@ impl Home {
     pub fn open_log(&self) -> io::Result<File> {
         let path = self.path(REDIS_LOG);
         if fs::metadata(&path).is_ok_and(|log| log.len() > LOG_LIMIT) {
-            fs::rename(&path, self.path("redis.log.1"))?;
+            fs::rename(&path, self.path(OLD_LOG))?;
         }
         OpenOptions::new().create(true).append(true).mode(0o600).open(path)
     }
 
+    /// Empties the log of a running redis-server if it is long; its end is kept in `redis.log.1`. The server holds it
+    /// open for appending and goes on at its new end.
+    pub fn trim_log(&self) -> io::Result<()> {
+        let path = self.path(REDIS_LOG);
+        match fs::metadata(&path) {
+            Ok(log) if log.len() > LOG_LIMIT => {}
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => return Ok(()),
+        }
+        // Emptied in any case, as the disk may be full.
+        let kept = tail(&path, LOG_KEPT).and_then(|end| self.write(OLD_LOG, &String::from_utf8_lossy(&end)));
+        OpenOptions::new().write(true).open(path)?.set_len(0)?;
+        kept
+    }
+
     /// The last lines of redis-server's log, two kilobytes at most; empty if there are none.
     pub fn log_tail(&self) -> String {
-        let read = || -> io::Result<String> {
-            let mut file = File::open(self.path(REDIS_LOG))?;
-            let start = file.metadata()?.len().saturating_sub(LOG_TAIL);
-            file.seek(SeekFrom::Start(start))?;
-            let mut bytes = Vec::new();
-            file.take(LOG_TAIL).read_to_end(&mut bytes)?;
-            let text = String::from_utf8_lossy(&bytes);
-            // The first line is a part of one, unless the log is short.
-            let whole = if start == 0 { &*text } else { text.split_once('\n').map_or("", |(_, rest)| rest) };
-            Ok(whole.trim().to_owned())
-        };
-        read().unwrap_or_default()
+        let bytes = tail(&self.path(REDIS_LOG), LOG_TAIL).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).trim().to_owned()
     }
 
     /// How much space the data directory takes on its disk. Bytes.
     pub fn data_bytes(&self) -> u64 {
         used_bytes(&self.path(DATA))
     }
+}
+
+/// The last `most` bytes of a file, without what is left of a line that begins before them.
+fn tail(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let start = file.metadata()?.len().saturating_sub(most);
+    file.seek(SeekFrom::Start(start))?;
+    let mut bytes = Vec::new();
+    file.take(most).read_to_end(&mut bytes)?;
+    if start > 0 {
+        let cut = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
+        bytes.drain(..cut);
+    }
+    Ok(bytes)
 }
 
 /// Files that vanish meanwhile, as Redis replaces its own, count nothing.

@@ -25,6 +25,8 @@ pub(crate) const MARK: &str = "redis.pid";
 const FIRST_BACKOFF: Duration = Duration::from_millis(200);
 /// The longest wait between two starts.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
+/// How often to look whether redis-server's log is too long: tenants' scripts may write to it.
+const LOG_PERIOD: Duration = Duration::from_secs(5);
 /// A server that ran this long was fine; its end is not counted with those before.
 const STEADY: Duration = Duration::from_secs(60);
 
@@ -101,6 +103,10 @@ impl Supervision {
     async fn run(mut self) {
         let mut failures = 0;
         loop {
+            if self.wanted.borrow().is_none() {
+                failures = 0;
+                self.phase.send_replace(Phase::Idle);
+            }
             let Ok(binary) = self.wanted.wait_for(Option::is_some).await.map(|wanted| wanted.clone()) else { return };
             let Some(binary) = binary else { continue };
             let started = Instant::now();
@@ -109,14 +115,13 @@ impl Supervision {
                 Err(reason) => reason,
             };
             if self.wanted.borrow().is_none() {
-                failures = 0;
-                self.phase.send_replace(Phase::Idle);
                 continue;
             }
             failures = if started.elapsed() >= STEADY { 1 } else { failures + 1 };
             tracing::warn!(failures, "redis-server will be started again: {reason}");
             self.phase.send_replace(Phase::Waiting { failures, reason });
-            tokio::time::sleep(backoff(failures)).await;
+            // Cut short where no server is wanted any more.
+            let _ = timeout(backoff(failures), self.wanted.wait_for(Option::is_none)).await;
         }
     }
 
@@ -155,7 +160,16 @@ impl Supervision {
             tracing::warn!(%error, "the process of redis-server cannot be written down: {error}");
         }
         self.phase.send_replace(Phase::Up { mark: running.mark.clone(), since: Instant::now() });
-        running.ended().await
+        loop {
+            if let Ok(reason) = timeout(LOG_PERIOD, running.ended()).await {
+                return reason;
+            }
+            let home = Arc::clone(&self.home);
+            let trimmed = tokio::task::spawn_blocking(move || home.trim_log()).await.map_err(std::io::Error::other);
+            if let Err(error) = trimmed.and_then(|trimmed| trimmed) {
+                tracing::warn!(%error, "the log of redis-server cannot be shortened: {error}");
+            }
+        }
     }
 }
 
@@ -172,6 +186,27 @@ fn backoff(failures: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn one_that_is_not_wanted_any_more_is_not_waited_for() {
+        let place = tempfile::tempdir().unwrap();
+        let home = Arc::new(Home::open(place.path()).unwrap());
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let server = RedisServer::supervise(home, Supervisor::Process, &tasks, stop.clone());
+        server.want("/bin/false".into());
+        let mut phase = server.phase.clone();
+        let failed = |phase: &Phase| matches!(phase, Phase::Waiting { failures, .. } if *failures >= 5);
+        timeout(Duration::from_secs(30), phase.wait_for(failed)).await.unwrap().unwrap();
+        // It would be started again in three seconds.
+        server.unwant();
+        server.idle(Duration::from_secs(2)).await;
+        assert_eq!(server.phase(), Phase::Idle);
+        server.want("/bin/false".into());
+        let again = |phase: &Phase| matches!(phase, Phase::Waiting { .. });
+        let phase = timeout(Duration::from_secs(2), phase.wait_for(again)).await.unwrap().unwrap().clone();
+        assert!(matches!(phase, Phase::Waiting { failures: 1, .. }), "it is counted anew: {phase:?}");
+        stop.cancel();
+    }
 
     #[test]
     fn the_wait_doubles_up_to_half_a_minute() {

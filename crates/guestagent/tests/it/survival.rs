@@ -149,3 +149,47 @@ async fn a_caller_that_hangs_up_leaves_nothing_half_done() {
     client.wait_state(v1::RedisState::Running).await;
     client.prepare(&agent).await;
 }
+
+#[tokio::test]
+async fn one_that_is_busy_with_a_script_gives_no_answer() {
+    let world = World::new();
+    let agent = world.agent(1).await;
+    let mut client = world.control(&agent).await;
+    let mut request = prepare_request(&agent);
+    request.settings.insert("busy-reply-threshold".to_owned(), "50".to_owned());
+    client.0.prepare(at(1, request)).await.unwrap();
+    client.add_slots(0, 16_383, 1).await.unwrap();
+    client.complete().await;
+    wait_for("a write", || async { (agent.cli(&["set", "k", "v"]) == "OK").then_some(()) }).await;
+    let mut script = std::process::Command::new("redis-cli")
+        .args(["-h", &agent.ip.to_string(), "eval", "while true do end", "0"])
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_for("the script to be noticed", || async { agent.cli(&["ping"]).contains("BUSY").then_some(()) }).await;
+    // FAILED_PRECONDITION would say that the node is not prepared.
+    let (code, message) = refused(client.0.get_topology(v1::GetTopologyRequest {}).await);
+    assert_eq!((code, message.contains("BUSY")), (Code::Unavailable, true), "{message}");
+    assert_eq!(agent.cli(&["script", "kill"]), "OK");
+    script.wait().unwrap();
+    client.wait_state(v1::RedisState::Running).await;
+    client.topology().await;
+}
+
+#[tokio::test]
+async fn a_log_that_a_tenant_fills_stays_bounded() {
+    let world = World::new();
+    let agent = world.agent(1).await;
+    let mut client = world.control(&agent).await;
+    client.form_alone(&agent).await;
+    let (log, old) = (agent.directory.join("redis.log"), agent.directory.join("redis.log.1"));
+    let script = "for n = 1, 12000 do redis.log(redis.LOG_WARNING, string.rep('x', 1000)) end return 'done'";
+    assert_eq!(agent.cli(&["eval", script, "0"]), "done");
+    let length = || std::fs::metadata(&log).unwrap().len();
+    wait_for("a shorter log", || async { (old.exists() && length() < 10 << 20).then_some(()) }).await;
+    let line = "redis.log(redis.LOG_WARNING, 'one more') return 'done'";
+    assert_eq!(agent.cli(&["eval", line, "0"]), "done");
+    assert!(std::fs::read_to_string(&log).unwrap().ends_with("one more\n"), "it goes on in the same file");
+    let before = std::fs::read_to_string(&old).unwrap();
+    assert!((500_000..=1 << 20).contains(&before.len()) && before.contains("xxx\n"), "its end is kept");
+}
