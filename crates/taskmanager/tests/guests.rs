@@ -1,4 +1,4 @@
-//! What the taskmanager builds on, together for the first time: the authority, the local provider, the client, and
+//! What the taskmanager builds on, together: the authority, the local provider, the client, and
 //! real guest agents with real redis-servers.
 
 #[cfg(test)]
