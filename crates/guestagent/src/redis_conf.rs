@@ -18,7 +18,6 @@ const DEFAULTS: [(&str, &str, &str); 8] = [
     ("cluster-require-full-coverage", "yes", "Half a key space is no answer to a store's user."),
     ("cluster-allow-replica-migration", "no", "Otherwise a master that gave its last slot away turns into a replica."),
     ("sanitize-dump-payload", "clients", "A forged value in a tenant's RESTORE ends the server otherwise, or worse."),
-    ("sanitize-dump-payload", "clients", "A forged value in a tenant's RESTORE otherwise writes past its end, or ends the server."),
 ];
 
 /// What redis.conf depends on beside the settings.
