@@ -193,3 +193,42 @@ async fn a_log_that_a_tenant_fills_stays_bounded() {
     let before = std::fs::read_to_string(&old).unwrap();
     assert!((500_000..=1 << 20).contains(&before.len()) && before.contains("xxx\n"), "its end is kept");
 }
+
+#[tokio::test]
+async fn the_agents_password_is_in_no_log_and_on_no_command_line() {
+    let world = World::new();
+    let mut agent = world.agent(1).await;
+    let mut client = world.control(&agent).await;
+    client.form_alone(&agent).await;
+    agent.kill_redis();
+    client.0.cluster_meet(at(1, v1::ClusterMeetRequest { ip: "127.0.0.9".into(), port: 1 })).await.ok();
+    agent.end(Signal::KILL);
+    agent.start_again().await;
+    world.control(&agent).await.wait_state(v1::RedisState::Running).await;
+    let password = std::fs::read_to_string(agent.directory.join("agent.password")).unwrap();
+    assert_eq!(password.len(), 64);
+    let proc = format!("/proc/{}", agent.redis().unwrap().pid);
+    for path in [agent.log.clone(), agent.directory.join("redis.log")]
+        .into_iter()
+        .chain(["cmdline", "environ"].map(|name| std::path::Path::new(&proc).join(name)))
+    {
+        let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
+        assert!(!text.is_empty() && !text.contains(&password), "{}", path.display());
+    }
+}
+
+#[tokio::test]
+async fn a_tenant_who_kills_the_agents_connection_changes_nothing() {
+    let world = World::new();
+    let agent = world.agent(1).await;
+    let mut client = world.control(&agent).await;
+    client.form_alone(&agent).await;
+    for _ in 0..5 {
+        client.topology().await;
+        wait_for("the kill", || async {
+            (agent.cli(&["client", "kill", "user", "redtrove-agent"]) == "1").then_some(())
+        })
+        .await;
+        assert_eq!(client.topology().await.nodes.len(), 1);
+    }
+}
