@@ -29,8 +29,13 @@ pub(crate) use results::{RUNS, SIZES};
 pub(crate) fn formation(options: &FormationOptions) -> Result<()> {
     let interrupt = Interrupt::catch()?;
     packages::provide(&[REDIS], Consent::Ask, &interrupt)?;
-    say::heading("build");
-    let binaries = compile::daemons_in(options.profile.name(), &interrupt)?;
+    let binaries = match &options.binaries {
+        Some(dir) => Binaries::within(&dir.canonicalize().context("no directory of programs")?)?,
+        None => {
+            say::heading("build");
+            compile::daemons_in(options.profile.name(), &interrupt)?
+        }
+    };
     say::heading("measure");
     let results = formation::measure(options, &binaries, &interrupt)?;
     say::result(&report::tables(&results));
@@ -89,6 +94,9 @@ impl Bench<'_> {
 impl FormationOptions {
     /// Whether the results are the ones that the documentation shows.
     fn is_whole(&self) -> bool {
-        self.profile == Profile::Release && self.runs == results::RUNS && self.sizes == results::SIZES
+        self.binaries.is_none()
+            && self.profile == Profile::Release
+            && self.runs == results::RUNS
+            && self.sizes == results::SIZES
     }
 }

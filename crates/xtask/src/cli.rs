@@ -86,6 +86,9 @@ pub(crate) struct FormationOptions {
     /// How redtrove is built
     #[arg(long, value_enum, default_value_t = Profile::Release)]
     pub(crate) profile: Profile,
+    /// A directory with the three programs, to compare builds with each other; nothing is built then
+    #[arg(long)]
+    pub(crate) binaries: Option<PathBuf>,
 }
 
 fn number_of_nodes(text: &str) -> Result<usize, String> {
