@@ -139,11 +139,12 @@ impl Connection {
 
     /// Restores the product's node timeout (milliseconds) and lets tenants in, on the running server.
     pub async fn open_to_tenants(&self, node_timeout_ms: u64) -> Result<(), Failure> {
-        let mut users = command(&["ACL", "SETUSER", "default"]);
-        for rule in tenant_rules(Tenants::Open) {
-            users.arg(rule);
-        }
-        self.all(vec![node_timeout(node_timeout_ms), users]).await
+        self.all(vec![node_timeout(node_timeout_ms), tenants_user(Tenants::Open)]).await
+    }
+
+    /// Gives the tenants' user of the running server its rules.
+    pub async fn set_tenants(&self, tenants: Tenants) -> Result<(), Failure> {
+        self.all(vec![tenants_user(tenants)]).await
     }
 
     /// Forgets `nodes`; one that is not known is forgotten already.
@@ -169,6 +170,14 @@ impl Connection {
     pub async fn shut_down(&self) {
         let _ = self.ask_one(command(&["SHUTDOWN", "NOSAVE"])).await;
     }
+}
+
+fn tenants_user(tenants: Tenants) -> Cmd {
+    let mut user = command(&["ACL", "SETUSER", "default"]);
+    for rule in tenant_rules(tenants) {
+        user.arg(rule);
+    }
+    user
 }
 
 fn node_timeout(milliseconds: u64) -> Cmd {

@@ -76,8 +76,10 @@ impl Node {
             home,
         });
         if let Some(state) = state {
-            node.write_files(&state, if state.complete { Tenants::Open } else { Tenants::Closed })?;
+            node.write_files(&state, state.tenants())?;
             node.server.want(node.binary(state.prepared.engine)?);
+            let (adopting, stop) = (Arc::clone(&node), shutdown.token().clone());
+            node.tasks.spawn(async move { stop.run_until_cancelled(adopting.ensure_tenants()).await });
         }
         Ok(node)
     }

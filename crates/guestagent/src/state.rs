@@ -6,6 +6,7 @@ use redtrove_core::topology::Engine;
 use redtrove_core::{ClusterId, InstanceId};
 use serde::{Deserialize, Serialize};
 
+use crate::acl::Tenants;
 use crate::failure::Failure;
 use crate::home::Home;
 
@@ -38,6 +39,11 @@ pub struct NodeState {
 }
 
 impl NodeState {
+    /// Whether tenants are let in.
+    pub fn tenants(&self) -> Tenants {
+        if self.complete { Tenants::Open } else { Tenants::Closed }
+    }
+
     /// Reads the state; absent before the node is prepared.
     pub fn load(home: &Home) -> Result<Option<Self>, Failure> {
         let text = home.read(FILE).map_err(|error| Failure::file(FILE, &error))?;

@@ -23,6 +23,8 @@ use crate::state::{NodeState, Prepared};
 const START_LIMIT: Duration = Duration::from_secs(12);
 /// How long a server has to end that was asked to.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
+/// The pause before a server that did not take the tenants' rules is asked again.
+const TENANTS_PAUSE: Duration = Duration::from_secs(1);
 /// So many starts in a row that failed are the answer to `Prepare`.
 const HOPELESS: u32 = 3;
 
@@ -91,6 +93,22 @@ impl Node {
         self.with_home(|node| NodeState::forget(&node.home)).await?;
         self.set_state(None);
         Ok(())
+    }
+
+    /// Gives a server that runs already the tenants' rules of this agent: those it was started with may be of an
+    /// older one, or of a `ClusterComplete` that was cut short.
+    pub(super) async fn ensure_tenants(self: Arc<Self>) {
+        loop {
+            if self.first_answer().await.is_ok() {
+                let _turn = self.turn.lock().await;
+                let Some(state) = self.state() else { return };
+                match self.redis.set_tenants(state.tenants()).await {
+                    Ok(()) => return,
+                    Err(error) => tracing::debug!("the tenants' rules are not set yet: {error}"),
+                }
+            }
+            tokio::time::sleep(TENANTS_PAUSE).await;
+        }
     }
 
     /// Starts a handshake with another node.

@@ -116,6 +116,24 @@ async fn each_command_is_allowed_or_refused_as_decided() {
     assert!(info.contains("200 keys in 3 masters"), "{info}");
 }
 
+#[tokio::test]
+async fn a_server_that_an_older_agent_opened_gets_the_rules_of_this_one() {
+    let world = World::new();
+    let mut agent = world.agent(1).await;
+    world.control(&agent).await.form_alone(&agent).await;
+    let password = std::fs::read_to_string(agent.directory.join("agent.password")).unwrap();
+    let opened = std::process::Command::new("redis-cli")
+        .env("REDISCLI_AUTH", password)
+        .args(["-h", &agent.ip.to_string(), "--user", "redtrove-agent", "acl", "setuser", "default", "+monitor"])
+        .output();
+    assert_eq!(String::from_utf8(opened.unwrap().stdout).unwrap().trim(), "OK");
+    let check = ["eval", "return redis.acl_check_cmd('monitor') and 'yes' or 'no'", "0"];
+    assert_eq!(agent.cli(&check), "yes");
+    agent.end(rustix::process::Signal::KILL);
+    agent.start_again().await;
+    wait_for("the rule to go", || async { (agent.cli(&check) == "no").then_some(()) }).await;
+}
+
 /// DUMP's form of a hash whose second element claims to be two gigabytes long; the checksum is right.
 const FORGED: [u8; 35] = [
     0x10, 0x17, 0x17, 0x00, 0x00, 0x00, 0x02, 0x00, 0x01, 0x01, 0xf0, 0xff, 0xff, 0xff, 0x7f, 0x78, 0x78, 0x78, 0x78,
