@@ -7,7 +7,10 @@ use std::time::Duration;
 use redtrove_core::instance::RedisState;
 use redtrove_core::topology::Engine;
 use redtrove_core::{ClusterId, RequestId};
+use tokio::io::copy_bidirectional;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tonic::transport::ServerTlsConfig;
 use uuid::Uuid;
 
@@ -232,4 +235,43 @@ async fn an_address_that_is_none_is_an_error_of_the_call() {
     assert!(error.to_string().contains("not an IP address"), "{error}");
     client.forget(guest().instance);
     client.status(&guest()).await.unwrap();
+}
+
+/// Carries connections to `port` until `frozen`; those it has then stay open and carry nothing any more.
+async fn relay(listener: TcpListener, port: u16, frozen: watch::Receiver<u32>) {
+    let mut carried = JoinSet::new();
+    loop {
+        let (mut near, _) = listener.accept().await.unwrap();
+        let mut frozen = frozen.clone();
+        frozen.mark_unchanged();
+        carried.spawn(async move {
+            let mut far = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+            tokio::select! {
+                _ = copy_bidirectional(&mut near, &mut far) => {}
+                _ = frozen.changed() => std::future::pending::<()>().await,
+            }
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_went_dead_without_a_word_is_not_kept() {
+    let (authority, _fake, serving, _) = started().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (freeze, frozen) = watch::channel(0);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(relay(listener, serving.port, frozen));
+    let client = Client::new(
+        &authority.control(),
+        Options { port, read_timeout: Duration::from_millis(200), ..Options::default() },
+    );
+    let client = client.unwrap();
+    for round in 0..4 {
+        client.status(&guest()).await.unwrap();
+        freeze.send_modify(|times| *times += 1);
+        let error = client.status(&guest()).await.unwrap_err();
+        assert!(matches!(error, GuestError::Silent(_)), "{error}");
+        client.status(&guest()).await.unwrap_or_else(|error| panic!("round {round}: the next call: {error}"));
+    }
 }
