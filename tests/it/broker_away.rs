@@ -1,18 +1,19 @@
 //! The broker is stopped, or paused: requests are answered at once and clusters are built all the same; when it is
 //! back, so are the messages, without a restart of any daemon.
 
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use redtrove_testkit::Process;
 use rustix::process::Signal;
 
 use crate::support::clusters::Cluster;
-use crate::support::within;
 use crate::support::world::{Expected, World};
+use crate::support::{until, within};
 
 /// For the answer to a create, whatever the broker does.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
-/// For the consumer, after the broker speaks AMQP again; its longest pause between two attempts is 5 s.
+/// For the consumer, after the broker listens again; its longest pause between two attempts is 5 s.
 const BACK_WITHIN: Duration = Duration::from_secs(12);
 
 const EXPECTED: Expected<'_> = &[
@@ -33,7 +34,10 @@ fn a_stopped_broker_delays_no_answer_and_no_cluster_for_long() {
     assert_swept(&world, &cluster);
 
     world.stack().start_again("rabbitmq").unwrap();
-    within("the broker to boot and the consumer to be back", Duration::from_secs(60), || connected(&world));
+    let url = world.stack().description().amqp.clone().expect("a broker");
+    let broker = url.split(['@', '/']).nth(3).expect("amqp://user:password@address:port/vhost").to_owned();
+    until("the broker to boot", || TcpStream::connect(&broker).is_ok());
+    within("the consumer to be back", BACK_WITHIN, || connected(&world));
     assert_messages_arrive(&world, "after");
     assert_eq!(daemons, self::daemons(&world), "no daemon was restarted");
     world.end(EXPECTED);
