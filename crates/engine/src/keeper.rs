@@ -1,57 +1,76 @@
 //! Keeping a lease while its task runs.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{info, warn};
 
 use crate::ports::{Lease, Store, StoreError};
 
 /// The lease of a running task. Its token may be raised while it is kept.
 #[derive(Debug)]
-pub(crate) struct HeldLease(Mutex<Lease>);
+pub(crate) struct HeldLease {
+    lease: Mutex<Lease>,
+    /// Held while the database works on the lease: a renewal with a token that is being raised would find it lost.
+    turn: tokio::sync::Mutex<()>,
+}
 
 impl HeldLease {
     pub(crate) fn new(lease: Lease) -> Self {
-        Self(Mutex::new(lease))
+        Self { lease: Mutex::new(lease), turn: tokio::sync::Mutex::default() }
     }
 
     /// The lease as it is now.
     pub(crate) fn get(&self) -> Lease {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.lock().clone()
     }
 
-    /// The lease with a raised token.
-    pub(crate) fn replace(&self, lease: Lease) {
-        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = lease;
+    /// Raises the token to more than `seen`.
+    pub(crate) async fn raise(&self, store: &dyn Store, seen: u64) -> Result<Lease, StoreError> {
+        let _turn = self.turn.lock().await;
+        let raised = store.raise_token(&self.get(), seen).await?;
+        self.lock().clone_from(&raised);
+        Ok(raised)
+    }
+
+    async fn renew(&self, store: &dyn Store, length: Duration) -> Result<(), StoreError> {
+        let _turn = self.turn.lock().await;
+        store.renew(&self.get(), length).await
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Lease> {
+        self.lease.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Renews the lease at a third of its `length`, and returns when it is lost: when the database says so, or when the
-/// database has not answered for so long that somebody else may have claimed the task.
-pub(crate) async fn keep(store: &dyn Store, lease: &HeldLease, length: Duration) {
-    let mut renewed = Instant::now();
+/// Renews the lease, which was `asked` for then, at a third of its `length`. Returns when it is lost: when the
+/// database says so, or has not answered for so long that somebody else may have claimed the task.
+pub(crate) async fn keep(store: &dyn Store, lease: &HeldLease, length: Duration, asked: Instant) {
+    let task = lease.get().task;
+    let mut renewed = asked;
     let mut pause = length / 3;
     loop {
         sleep(pause).await;
-        let held = lease.get();
         let asked = Instant::now();
-        match store.renew(&held, length).await {
-            Ok(()) => {
+        match timeout_at(renewed + length, lease.renew(store, length)).await {
+            Ok(Ok(())) => {
                 renewed = asked;
                 pause = length / 3;
             }
-            Err(StoreError::LeaseLost) if lease.get().token != held.token => pause = Duration::ZERO,
-            Err(StoreError::LeaseLost) => {
-                info!(task.id = %held.task, "task {} is somebody else's by now", held.task);
+            Ok(Err(StoreError::LeaseLost)) => {
+                info!(task.id = %task, "task {task} is somebody else's by now");
                 return;
             }
-            Err(error) if renewed.elapsed() >= length => {
-                warn!(task.id = %held.task, error = %Chain(&error), "stopping task {}: its lease ran out", held.task);
+            Ok(Err(_)) if renewed.elapsed() < length => pause = length / 30,
+            Ok(Err(error)) => {
+                warn!(task.id = %task, error = %Chain(&error), "stopping task {task}: its lease ran out");
                 return;
             }
-            Err(_) => pause = length / 30,
+            Err(_) => {
+                warn!(task.id = %task, "stopping task {task}: its lease ran out while the database was silent");
+                return;
+            }
         }
     }
 }

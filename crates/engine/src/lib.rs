@@ -24,6 +24,7 @@ use std::time::Duration;
 use redtrove_core::TaskId;
 use redtrove_core::plan::create;
 use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -31,6 +32,10 @@ pub use counts::Counts;
 use ports::StoreError;
 pub use ports::{Bus, Clock, Compute, Guests, Store};
 use tracing::info;
+
+/// How long a task that is offered waits for a free runner. Its message is held meanwhile, and where that takes long,
+/// another engine may be idle.
+const RUNNER_WITHIN: Duration = Duration::from_secs(5);
 
 /// The world as the engine sees it.
 #[derive(Clone)]
@@ -69,6 +74,8 @@ pub struct Options {
 pub enum Offered {
     /// It was claimed and runs here.
     Claimed,
+    /// All runners are busy here; whoever has a free one finds it by sweeping.
+    NoRunner,
     /// It is somebody else's, has ended, or is not due.
     NotClaimable,
 }
@@ -98,21 +105,23 @@ impl Engine {
         }
     }
 
-    /// Waits for a free runner, claims the task and starts it. Returns as soon as the claim is in the database, so
-    /// that a message can be acknowledged then. Not claimable is an ordinary answer: messages come late and twice.
+    /// Waits a moment for a free runner, claims the task and starts it. Returns as soon as the claim is in the
+    /// database, so that a message can be acknowledged then. Not claimable is an ordinary answer: messages come late
+    /// and twice.
     pub async fn offer(&self, task: TaskId) -> Result<Offered, StoreError> {
-        let Ok(permit) = Arc::clone(&self.runners).acquire_owned().await else {
-            return Ok(Offered::NotClaimable);
+        let Ok(Ok(permit)) = timeout(RUNNER_WITHIN, Arc::clone(&self.runners).acquire_owned()).await else {
+            return Ok(Offered::NoRunner);
         };
         if self.shutdown.is_cancelled() {
             return Ok(Offered::NotClaimable);
         }
+        let asked = Instant::now();
         let Some(claimed) = self.world.store.claim(task, &self.options.owner, self.options.lease).await? else {
             return Ok(Offered::NotClaimable);
         };
         let engine = self.clone();
         self.tracker.spawn(async move {
-            runner::run(&engine.world, &engine.options, &engine.counts, claimed, &engine.shutdown).await;
+            runner::run(&engine.world, &engine.options, &engine.counts, claimed, asked, &engine.shutdown).await;
             drop(permit);
         });
         Ok(Offered::Claimed)

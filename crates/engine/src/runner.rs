@@ -4,14 +4,16 @@
 //! a word when its lease is lost, and gives the task back when its daemon shuts down.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use redtrove_core::catalogue::DatastoreVersion;
 use redtrove_core::cluster::Cluster;
 use redtrove_core::instance::{Instance, Lifecycle};
 use redtrove_core::plan::{Failure, Next, Step, Wait};
 use redtrove_core::{Fault, InstanceId};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
 
@@ -29,19 +31,24 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 /// How long a task that ran into trouble of ours rests before it is claimed again.
 const REST: Duration = Duration::from_secs(10);
 
+/// How long a task is tried to be given back; after that its lease runs out by itself.
+const GIVES_BACK_WITHIN: Duration = Duration::from_secs(5);
+
 enum Stopped {
     Ended(Outcome),
     LeaseLost,
     Broken(StoreError),
+    Panicked,
     Shutdown,
 }
 
-/// Runs a claimed task until it ends, its lease is lost, or `shutdown`.
+/// Runs a task that was claimed when it was `asked` for, until it ends, its lease is lost, or `shutdown`.
 pub(crate) async fn run(
     world: &World,
     options: &Options,
     counts: &Counts,
     claimed: Claimed,
+    asked: Instant,
     shutdown: &CancellationToken,
 ) {
     counts.claim();
@@ -52,32 +59,86 @@ pub(crate) async fn run(
     async {
         info!(attempt = task.attempt, "task {} begins: {} of cluster {}", task.id, task.kind, task.cluster);
         let lease = HeldLease::new(claimed.lease.clone());
+        let driven = AssertUnwindSafe(Box::pin(drive_until_end(world, options, &lease, &claimed, asked)));
         let stopped = tokio::select! {
-            stopped = Box::pin(drive_until_end(world, options, &lease, &claimed)) => stopped,
-            () = keep(&*world.store, &lease, options.lease) => Stopped::LeaseLost,
+            stopped = driven.catch_unwind() => stopped.unwrap_or(Stopped::Panicked),
+            () = keep(&*world.store, &lease, options.lease, asked) => Stopped::LeaseLost,
             () = shutdown.cancelled() => Stopped::Shutdown,
         };
-        let pause = match stopped {
-            Stopped::Ended(outcome) => return counts.end(outcome == Outcome::Succeeded),
-            Stopped::LeaseLost => return counts.lose(),
-            Stopped::Shutdown => Duration::ZERO,
-            Stopped::Broken(trouble) => {
-                error!(error = %Chain(&trouble), "task {} rests: {}", task.id, Chain(&trouble));
-                REST
+        match stopped {
+            Stopped::Ended(outcome) => counts.end(outcome == Outcome::Succeeded),
+            Stopped::LeaseLost => counts.lose(),
+            Stopped::Shutdown => give_back(world, &lease, Duration::ZERO).await,
+            Stopped::Panicked | Stopped::Broken(_) => {
+                let trouble = match &stopped {
+                    Stopped::Broken(trouble) => Chain(trouble).to_string(),
+                    _ => "a step or a look panicked".to_owned(),
+                };
+                error!("task {} rests: {trouble}", task.id);
+                if asked.elapsed() >= claimed.time_left && give_up(world, &lease, &claimed).await {
+                    counts.end(false);
+                } else {
+                    give_back(world, &lease, REST).await;
+                }
             }
-        };
-        // If this fails the lease runs out by itself.
-        if let Err(trouble) = world.store.release(&lease.get(), pause).await {
-            info!(error = %Chain(&trouble), "task {} was not given back", task.id);
         }
     }
     .instrument(span)
     .await;
 }
 
+/// Gives the task back, to be claimed again after `pause`.
+async fn give_back(world: &World, lease: &HeldLease, pause: Duration) {
+    let lease = lease.get();
+    match timeout(GIVES_BACK_WITHIN, world.store.release(&lease, pause)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(trouble)) => info!(error = %Chain(&trouble), "task {} was not given back", lease.task),
+        Err(_) => info!("task {} was not given back: the database does not answer", lease.task),
+    }
+}
+
+/// Ends a task whose deadline has passed and that cannot be driven there, because of a mistake of ours; false if even
+/// that fails.
+async fn give_up(world: &World, lease: &HeldLease, claimed: &Claimed) -> bool {
+    let instances = match world.store.cluster(claimed.task.cluster).await {
+        Ok(Some((_, instances))) => instances,
+        _ => Vec::new(),
+    };
+    let fault = Fault::internal(format!("not done within {} s, for an internal error", limit(claimed)));
+    let ending = failure(&instances, Failure { fault, members: Vec::new() }, Vec::new());
+    match world.store.finish(&lease.get(), &ending).await {
+        Ok(()) => true,
+        Err(trouble) => {
+            error!(error = %Chain(&trouble), "task {} cannot be ended: {}", claimed.task.id, Chain(&trouble));
+            false
+        }
+    }
+}
+
+/// How many seconds the task may take in all.
+fn limit(claimed: &Claimed) -> u64 {
+    claimed.task.deadline.since(claimed.task.created).as_secs()
+}
+
+/// The end of a task that failed.
+fn failure(instances: &[Instance], failure: Failure, ended: Vec<EndedStep>) -> Ending {
+    Ending {
+        faults: operation::faults(instances, &failure),
+        outcome: Outcome::Failed(failure.fault),
+        cluster_deleted: false,
+        lifecycles: Vec::new(),
+        ended,
+    }
+}
+
 /// Drives the task; a database that does not answer is waited for, for as long as the lease is kept.
-async fn drive_until_end(world: &World, options: &Options, lease: &HeldLease, claimed: &Claimed) -> Stopped {
-    let started = Instant::now();
+async fn drive_until_end(
+    world: &World,
+    options: &Options,
+    lease: &HeldLease,
+    claimed: &Claimed,
+    started: Instant,
+) -> Stopped {
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
     loop {
         let driven = async {
@@ -144,7 +205,7 @@ impl<'a> Runner<'a> {
 
     async fn drive(&mut self) -> Result<Outcome, StoreError> {
         loop {
-            let elapsed = self.claimed.age.saturating_add(self.started.elapsed());
+            let elapsed = self.claimed.begun_ago.saturating_add(self.started.elapsed());
             let kind = self.claimed.task.kind;
             match operation::look(kind, self.world, self.options, &self.instances, elapsed).await {
                 Next::Done => return self.succeed().await,
@@ -162,7 +223,7 @@ impl<'a> Runner<'a> {
 
     fn too_late(&self) -> Failure {
         let last = self.wait.as_ref().map_or_else(String::new, |wait| format!(", {}", wait.progress));
-        let limit = self.claimed.age.saturating_add(self.claimed.time_left).as_secs();
+        let limit = limit(self.claimed);
         Failure { fault: Fault::unavailable(format!("not done within {limit} s{last}")), members: Vec::new() }
     }
 
@@ -283,7 +344,7 @@ impl<'a> Runner<'a> {
     /// Guests ahead of the database mean that it was restored from a backup: go past them, if the lease still holds.
     async fn raise_generation(&mut self, seen: u64) -> Result<(), StoreError> {
         let held = self.lease.get();
-        let raised = self.world.store.raise_token(&held, seen).await?;
+        let raised = self.lease.raise(&*self.world.store, seen).await?;
         warn!(
             seen,
             raised = raised.token,
@@ -292,7 +353,6 @@ impl<'a> Runner<'a> {
             held.token,
             raised.token
         );
-        self.lease.replace(raised);
         Ok(())
     }
 
@@ -339,13 +399,8 @@ impl<'a> Runner<'a> {
     }
 
     async fn fail(&mut self, failure: Failure) -> Result<Outcome, StoreError> {
-        let ending = Ending {
-            faults: operation::faults(&self.instances, &failure),
-            outcome: Outcome::Failed(failure.fault),
-            cluster_deleted: false,
-            lifecycles: Vec::new(),
-            ended: self.end_wait(StepOutcome::Failed),
-        };
+        let ended = self.end_wait(StepOutcome::Failed);
+        let ending = self::failure(&self.instances, failure, ended);
         self.world.store.finish(&self.lease.get(), &ending).await?;
         if let Outcome::Failed(fault) = &ending.outcome {
             let kind = self.claimed.task.kind;

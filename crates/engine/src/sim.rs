@@ -119,6 +119,11 @@ impl Sim {
 }
 
 impl Incarnation {
+    #[expect(clippy::panic, reason = "the simulated mistake")]
+    fn panic(name: &str) -> ! {
+        panic!("{name} panics, as it was told to");
+    }
+
     /// One call of a port: `effect` is what it does to the world, `fail` what the caller sees of trouble.
     async fn call<T>(
         &self,
@@ -132,6 +137,9 @@ impl Incarnation {
         let mut fate = self.sim.lock().chaos.fate(self.number, name);
         if !fate.frozen.is_zero() {
             tokio::time::sleep(fate.frozen).await;
+        }
+        if fate.panics {
+            Self::panic(name);
         }
         let answer = {
             let mut state = self.sim.lock();
@@ -147,6 +155,7 @@ impl Incarnation {
                 (false, None) => answer,
             }
         };
+        tokio::time::sleep(fate.late).await;
         match answer {
             Some(answer) => answer,
             None => std::future::pending().await,

@@ -86,7 +86,7 @@ impl<B: Backend> SqlStore<B> {
         tx.commit().await?;
         Ok(Some(Claimed {
             lease: Lease { task, cluster, token },
-            age: now.since(claimed.created),
+            begun_ago: claimed.started.map(|begun| now.since(begun)).unwrap_or_default(),
             time_left: claimed.deadline.since(now),
             task: claimed,
         }))

@@ -17,6 +17,9 @@ impl Handler for Waker {
             Ok(Offered::Claimed) => {
                 info!(task.id = %task, request.id = %request, "a message brought task {task}");
             }
+            Ok(Offered::NoRunner) => {
+                info!(task.id = %task, request.id = %request, "every runner is busy, task {task} is left to a sweeper");
+            }
             Ok(Offered::NotClaimable) => {
                 info!(task.id = %task, request.id = %request, "task {task} is not to be claimed any more");
             }

@@ -141,8 +141,8 @@ pub struct Claimed {
     pub lease: Lease,
     /// The task, as it is after the claim.
     pub task: Task,
-    /// How long ago it was asked for, by the database's clock.
-    pub age: Duration,
+    /// How long ago it was first claimed, by the database's clock.
+    pub begun_ago: Duration,
     /// How long it has until its deadline; zero if that has passed.
     pub time_left: Duration,
 }

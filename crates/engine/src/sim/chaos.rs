@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use redtrove_core::TaskId;
 use tokio::sync::Notify;
 
 /// What is to go wrong. Calls are counted from 1.
@@ -28,6 +29,12 @@ pub enum Chaos {
     Freeze(u64, Duration),
     /// Each call has this chance, in percent, of failing before or after its effect; the number is a seed.
     Noise(u8, u64),
+    /// Every call of this method takes effect at once, and its answer comes this much later.
+    Late(&'static str, Duration),
+    /// Every call of this method meets a mistake of ours.
+    Panic(&'static str),
+    /// The row of this task cannot be read: claiming it fails for good.
+    Unreadable(TaskId),
 }
 
 /// What a failing call looks like.
@@ -50,6 +57,10 @@ pub(super) struct Fate {
     pub(super) trouble: Option<Trouble>,
     /// How long it is held up before it takes effect.
     pub(super) frozen: Duration,
+    /// How long its answer is held up after that.
+    pub(super) late: Duration,
+    /// It panics.
+    pub(super) panics: bool,
 }
 
 /// The number of one who only looks.
@@ -95,12 +106,17 @@ impl Plan {
         self.died.notify_one();
     }
 
+    pub(super) fn is_readable(&self, task: TaskId) -> bool {
+        self.chaos != Chaos::Unreadable(task)
+    }
+
     pub(super) fn is_dead(&self, incarnation: u32) -> bool {
         incarnation != OBSERVER && incarnation <= self.dead
     }
 
     pub(super) fn fate(&mut self, incarnation: u32, name: &'static str) -> Fate {
-        let well = Fate { times: 1, dies: false, trouble: None, frozen: Duration::ZERO };
+        let (frozen, late) = (Duration::ZERO, Duration::ZERO);
+        let well = Fate { times: 1, dies: false, trouble: None, frozen, late, panics: false };
         if incarnation == OBSERVER {
             return well;
         }
@@ -125,6 +141,8 @@ impl Plan {
             Chaos::FailAfter(n) if n == self.calls => Fate { trouble, ..well },
             Chaos::Repeat if CHANGES.contains(&name) => Fate { times: 2, ..well },
             Chaos::FailForGood(method, trouble) if method == name => Fate { times: 0, trouble: Some(trouble), ..well },
+            Chaos::Late(method, late) if method == name => Fate { late, ..well },
+            Chaos::Panic(method) if method == name => Fate { panics: true, ..well },
             Chaos::Freeze(n, length) if n == self.calls => {
                 self.frozen = Some((incarnation, tokio::time::Instant::now() + length));
                 self.died.notify_one();

@@ -108,7 +108,14 @@ impl Store for SimStore {
     }
 
     async fn claim(&self, task: TaskId, owner: &str, length: Duration) -> Result<Option<Claimed>, StoreError> {
-        self.write("claim", |tables, now| Ok(tables.claim(task, owner, length, now))).await
+        let readable = self.0.sim.lock().chaos.is_readable(task);
+        self.write("claim", |tables, now| {
+            if !readable {
+                return Err(StoreError::Corrupt { what: "kind", value: "simulated".to_owned() });
+            }
+            Ok(tables.claim(task, owner, length, now))
+        })
+        .await
     }
 
     async fn renew(&self, lease: &Lease, length: Duration) -> Result<(), StoreError> {

@@ -8,4 +8,5 @@ mod contract;
 mod fence;
 mod harness;
 mod reclaim;
+mod trouble;
 mod watch;

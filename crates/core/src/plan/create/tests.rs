@@ -125,6 +125,19 @@ fn guests_are_waited_for_and_named_when_they_are_late() {
 }
 
 #[test]
+fn a_provider_that_builds_for_ever_is_as_late_as_a_silent_agent() {
+    let slots = divide(3).unwrap();
+    let members = [
+        member(0, slots[0], None, Sight::NoMachine),
+        member(1, slots[1], None, Sight::Unprepared),
+        member(2, slots[2], None, Sight::View(Box::new(fresh(2)))),
+    ];
+    let failure = fault_of(remaining(&members, LIMITS, Duration::from_secs(61)));
+    assert_eq!(failure.members.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [instance(0), instance(1)]);
+    assert!(failure.members[0].1.contains("no machine"), "{failure:?}");
+}
+
+#[test]
 fn nodes_are_recorded_before_anything_is_done_to_them() {
     let slots = divide(2).unwrap();
     let members: Vec<_> = (0..2).map(|n| member(n, slots[n], None, Sight::View(Box::new(fresh(n))))).collect();

@@ -214,10 +214,10 @@ impl Tables {
         row.task.state = TaskState::Running;
         row.task.attempt += 1;
         row.task.lease_owner = Some(owner.to_owned());
-        row.task.started.get_or_insert(now);
+        let begun = *row.task.started.get_or_insert(now);
         Some(Claimed {
             lease: Lease { task: id, cluster: row.task.cluster, token: row.token },
-            age: now.since(row.task.created),
+            begun_ago: now.since(begun),
             time_left: row.task.deadline.since(now),
             task: row.task.clone(),
         })
