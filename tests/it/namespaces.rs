@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use redtrove_core::status::MemberStatus;
 use redtrove_core::{ClusterId, TaskId};
 use redtrove_engine::Clock as _;
-use redtrove_taskmanager::EngineClock;
+use redtrove_taskmanager::SystemClock;
 use redtrove_taskmanager::pki::{self, Authority};
 use redtrove_testkit::{logs, redis};
 
@@ -28,7 +28,7 @@ fn a_cluster_forms_and_is_watched_over_real_links() {
     };
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().canonicalize().unwrap();
-    let now = EngineClock::default().now();
+    let now = SystemClock.now();
     pki::init(&root.join("pki"), now).unwrap();
     let authority = || Authority::load(&root.join("pki"), now).unwrap();
     let free = (0..Hosts::COUNT).rev().map(|n| (hosts.namespace(n), hosts.address(n))).collect();

@@ -9,7 +9,7 @@ use redtrove_core::instance::RedisState;
 use redtrove_engine::Clock as _;
 use redtrove_engine::ports::{Guest, GuestError, Guests as _, Order, Seen};
 use redtrove_guest_rpc::client::{Client, Options, Tls};
-use redtrove_taskmanager::EngineClock;
+use redtrove_taskmanager::SystemClock;
 
 use crate::support::world::World;
 
@@ -25,7 +25,7 @@ fn a_guest_answers_to_roles_and_refuses_everybody_else() {
     let grpc = world.stack().description().grpc.clone();
     let pki = world.layout().pki();
     let own = found[0].dir.join("pki");
-    let order = |generation| Order { generation, request: RequestId::new(EngineClock::default().random_id()) };
+    let order = |generation| Order { generation, request: RequestId::new(SystemClock.random_id()) };
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {

@@ -8,7 +8,6 @@ pub mod app;
 pub mod auth;
 pub mod body;
 pub mod caller;
-pub mod clock;
 pub mod config;
 pub mod document;
 pub mod fault;

@@ -21,12 +21,9 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: &Shutdown) -
             tracing::debug!("a connection keeps Nagle's algorithm: {error}");
         }
     });
-    let stop = shutdown.token().clone();
+    let stop = shutdown.token().clone().cancelled_owned();
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    let server = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
-    tokio::select! {
-        result = server.into_future() => result,
-        // A client that holds its connection open must not hold the daemon.
-        () = async { stop.cancelled().await; tokio::time::sleep(LAST_REQUESTS).await } => Ok(()),
-    }
+    let server = axum::serve(listener, service).with_graceful_shutdown(stop);
+    // A client that holds its connection open must not hold the daemon.
+    shutdown.work(LAST_REQUESTS, server.into_future()).await.unwrap_or(Ok(()))
 }

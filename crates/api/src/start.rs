@@ -5,18 +5,17 @@ use std::sync::Arc;
 use anyhow::Context;
 use redtrove_bus::{Publisher, Settings};
 use redtrove_engine::ports::{Bus, Clock, NoBus, Store};
-use redtrove_service::{Health, Metrics, Shutdown, metrics};
+use redtrove_service::{Health, Metrics, Shutdown, SystemClock, metrics};
 use secrecy::ExposeSecret;
 
 use crate::app::{App, Parts};
 use crate::auth::{Authenticator, StaticTokens};
-use crate::clock::ApiClock;
 use crate::config::{Auth, AuthStrategy, Config};
 use crate::metrics::ApiMetrics;
 
 /// Opens database, broker and tokens.
 pub async fn app(config: Config, shutdown: &Shutdown) -> anyhow::Result<App> {
-    let clock: Arc<dyn Clock> = Arc::new(ApiClock::default());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let authenticator = authenticator(&config.auth)?;
     let store = store(&config).await?;
     let bus = bus(&config, clock.clone(), shutdown)?;

@@ -4,6 +4,7 @@
 //! argument. That keeps every rule of the product testable as a function.
 
 pub mod catalogue;
+pub mod clock;
 pub mod cluster;
 pub mod fault;
 pub mod ids;
@@ -16,6 +17,7 @@ pub mod status;
 pub mod time;
 pub mod topology;
 
+pub use clock::Clock;
 pub use fault::{Fault, FaultKind};
 pub use ids::{ClusterId, InstanceId, NodeId, ProjectId, RequestId, TaskId};
 pub use slots::{SlotRange, SlotSet};

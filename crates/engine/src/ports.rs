@@ -1,16 +1,15 @@
 //! Everything the engine needs of the world. Adapters implement these; so does the simulated world.
 
 mod bus;
-mod clock;
 mod compute;
 mod guests;
 mod store;
 
 pub use bus::{Bus, BusError, NoBus, WakeUp};
-pub use clock::Clock;
 pub use compute::{Compute, ComputeError, Destroyed, InstanceSpec, Machine};
 pub use guests::{Guest, GuestError, GuestStatus, Guests, Order, PrepareSpec, Seen};
+pub use redtrove_core::Clock;
 pub use store::{
-    BegunStep, Change, Claimed, DeleteSubmitted, EndedStep, Ending, Lease, Limits, NewCluster, NewInstance, NewTask,
-    NewVersion, Outcome, Record, Store, StoreError, SubmitError,
+    BegunStep, Change, Claimed, DeleteSubmitted, EndedStep, Ending, HIGHEST_SEEN, Lease, Limits, NewCluster,
+    NewInstance, NewTask, NewVersion, Outcome, Record, Store, StoreError, SubmitError,
 };

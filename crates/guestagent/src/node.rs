@@ -9,9 +9,9 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use redtrove_core::InstanceId;
 use redtrove_core::settings::Settings;
 use redtrove_core::topology::Engine;
+use redtrove_core::{Clock, InstanceId};
 use redtrove_guest_rpc::metadata::Generation;
 use redtrove_service::{Shutdown, SystemClock};
 use secrecy::SecretString;
@@ -175,8 +175,7 @@ fn ensure_password(home: &Home) -> Result<SecretString, Failure> {
         return Ok(password.into());
     }
     // Two random ids are 244 random bits.
-    let clock = SystemClock;
-    let password = format!("{}{}", clock.random_id().simple(), clock.random_id().simple());
+    let password = format!("{}{}", SystemClock.random_id().simple(), SystemClock.random_id().simple());
     home.write(PASSWORD, &password).map_err(failed)?;
     Ok(password.into())
 }

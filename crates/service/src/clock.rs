@@ -2,34 +2,32 @@
 
 use std::time::Duration;
 
-use redtrove_core::Timestamp;
+use redtrove_core::{Clock, Timestamp};
 use uuid::Uuid;
 
 /// The machine's clock and its random numbers.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
-impl SystemClock {
-    /// The wall clock's time, to the millisecond.
+impl Clock for SystemClock {
+    /// To the millisecond.
     #[expect(clippy::disallowed_methods, reason = "this is the clock that the others are told to ask")]
-    pub fn now(&self) -> Timestamp {
+    fn now(&self) -> Timestamp {
         Timestamp(jiff::Timestamp::now().as_millisecond())
     }
 
-    /// An id that cannot be guessed (version 4).
     #[expect(clippy::disallowed_methods, reason = "this is the source of ids that the others are told to ask")]
-    pub fn random_id(&self) -> Uuid {
+    fn random_id(&self) -> Uuid {
         Uuid::new_v4()
     }
 
-    /// An id that sorts after those made before it by this process (version 7).
+    /// Sorts after those made before it by this process.
     #[expect(clippy::disallowed_methods, reason = "this is the source of ids that the others are told to ask")]
-    pub fn ordered_id(&self) -> Uuid {
+    fn ordered_id(&self) -> Uuid {
         Uuid::now_v7()
     }
 
-    /// A random length from zero to `most`, so that those who wait for the same thing do not come back together.
-    pub fn jitter(&self, most: Duration) -> Duration {
+    fn jitter(&self, most: Duration) -> Duration {
         // The lower 62 bits of a version 4 uuid are all random; the two above them are its variant.
         let random = u128::from(self.random_id().as_u64_pair().1 & (u64::MAX >> 2));
         let most = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX);

@@ -45,6 +45,15 @@ impl Shutdown {
         self.token.cancel();
     }
 
+    /// Does `work`, which heeds the token; once the daemon stops it has `deadline` to end, and is dropped after that.
+    /// Nothing if it was dropped.
+    pub async fn work<T>(&self, deadline: Duration, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = work => Some(done),
+            () = async { self.token.cancelled().await; tokio::time::sleep(deadline).await } => None,
+        }
+    }
+
     /// Asks everything to stop and waits for it, `deadline` at most.
     pub async fn drain(&self, deadline: Duration) -> Drain {
         self.begin();
@@ -99,6 +108,16 @@ mod tests {
         let token = shutdown.token().clone();
         shutdown.tasks().spawn(async move { token.cancelled().await });
         assert_eq!(shutdown.drain(Duration::from_secs(10)).await, Drain::Complete);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_is_dropped_when_it_does_not_end_after_the_daemon_stopped() {
+        let shutdown = Shutdown::new();
+        let deadline = Duration::from_secs(5);
+        assert_eq!(shutdown.work(deadline, async { tokio::time::sleep(deadline * 2).await }).await, Some(()));
+        shutdown.begin();
+        assert_eq!(shutdown.work(deadline, async { tokio::time::sleep(deadline / 2).await }).await, Some(()));
+        assert_eq!(shutdown.work(deadline, std::future::pending::<()>()).await, None);
     }
 
     #[tokio::test]

@@ -9,13 +9,13 @@ use redtrove_compute::Local;
 use redtrove_core::plan::create::Limits;
 use redtrove_engine::{Clock, Engine, Guests, Options, Store, World};
 use redtrove_guest_rpc::client;
-use redtrove_service::{DaemonConfig, Health, Metrics, Shutdown, notify, secrets};
+use redtrove_service::{DaemonConfig, Health, Metrics, Shutdown, SystemClock, notify, secrets};
 use secrecy::ExposeSecret;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::config::{Config, Provider};
 use crate::pki::GuestIssuer;
-use crate::system::{EngineClock, host_name};
+use crate::system::host_name;
 use crate::{metrics, wake};
 
 /// The pause between two looks for tasks, while messages bring them, and while nothing else does.
@@ -26,9 +26,13 @@ const ORPHANS_EVERY: Duration = Duration::from_secs(30);
 /// The pause between two looks at the provider's flavors.
 const FLAVORS_EVERY: Duration = Duration::from_secs(60);
 
+/// How long work that heeds the wish to stop may take to end: a database or a provider that hangs does not hold the
+/// daemon.
+const LAST_WORK: Duration = Duration::from_secs(10);
+
 /// Runs the taskmanager until `shutdown`.
 pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
-    let clock: Arc<dyn Clock> = Arc::new(EngineClock::default());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let owner = config.taskmanager.host.clone().map_or_else(host_name, Ok)?;
     let store = open_store(&config).await?;
     let local = open_compute(&config, &clock)?;
@@ -49,22 +53,29 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     notify::ready();
     info!("taskmanager {owner} is ready");
     let stop = shutdown.token();
-    let consume = async {
-        match &consumer {
-            Some(consumer) => consumer.run(&wake::Waker(engine.clone()), stop).await,
-            None => stop.cancelled().await,
-        }
+    let work = async {
+        let consume = async {
+            match &consumer {
+                Some(consumer) => consumer.run(&wake::Waker(engine.clone()), stop).await,
+                None => stop.cancelled().await,
+            }
+        };
+        tokio::join!(
+            consume,
+            engine.run_sweeper(),
+            engine.run_orphan_sweeper(),
+            engine.run_monitor(),
+            local.run_supervisor(stop.clone()),
+            keep_flavors_published(&world, &shutdown),
+        );
+        engine.drained().await;
     };
-    tokio::join!(
-        consume,
-        engine.run_sweeper(),
-        engine.run_orphan_sweeper(),
-        engine.run_monitor(),
-        local.run_supervisor(stop.clone()),
-        keep_flavors_published(&world, &shutdown),
-    );
-    engine.drained().await;
-    info!("taskmanager {owner} has stopped");
+    match shutdown.work(LAST_WORK, work).await {
+        Some(()) => info!("taskmanager {owner} has stopped"),
+        None => {
+            warn!("taskmanager {owner} stops without having given back everything; what is left runs out by itself")
+        }
+    }
     Ok(())
 }
 

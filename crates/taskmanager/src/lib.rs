@@ -9,4 +9,4 @@ pub mod verbs;
 mod wake;
 
 pub use config::Config;
-pub use system::EngineClock;
+pub use redtrove_service::SystemClock;

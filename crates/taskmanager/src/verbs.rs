@@ -9,13 +9,11 @@ use std::io::Write;
 use anyhow::Context;
 use clap::Subcommand;
 use redtrove_engine::Clock;
-use redtrove_service::CommonArgs;
 use redtrove_service::config::load_checked;
-use redtrove_service::{DaemonConfig, tls};
+use redtrove_service::{CommonArgs, DaemonConfig, SystemClock, tls};
 
 use crate::config::Config;
 use crate::pki::cli::PkiCommand;
-use crate::system::EngineClock;
 
 /// What the operator asks for.
 #[derive(Debug, Clone, Subcommand)]
@@ -46,7 +44,7 @@ impl Command {
 /// Does what was asked, and says in `out` what came of it.
 pub fn run(common: &CommonArgs, command: &Command, out: &mut dyn Write) -> anyhow::Result<()> {
     if let Command::Pki(pki) = command {
-        return pki.run(EngineClock::default().now(), out);
+        return pki.run(SystemClock.now(), out);
     }
     let config: Config = load_checked(&common.config_path(Config::DAEMON))?;
     tls::install_crypto_provider();

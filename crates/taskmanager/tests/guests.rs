@@ -12,37 +12,19 @@ mod tests {
     use redtrove_compute::{Local, LocalConfig};
     use redtrove_core::instance::RedisState;
     use redtrove_core::topology::Engine;
-    use redtrove_core::{ClusterId, InstanceId, RequestId, Timestamp};
+    use redtrove_core::{ClusterId, InstanceId, RequestId};
     use redtrove_engine::ports::{
         Clock, Compute as _, Destroyed, Guest, GuestError, Guests as _, InstanceSpec, Machine, Order, PrepareSpec, Seen,
     };
     use redtrove_guest_rpc::client::{Client, Options, Tls};
     use redtrove_guest_rpc::role::Role;
-    use redtrove_service::clock::SystemClock;
+    use redtrove_service::SystemClock;
     use redtrove_taskmanager::pki::{self, Authority, GuestIssuer};
     use serde_json::json;
     use tempfile::TempDir;
     use tokio::task::JoinSet;
     use tokio_util::sync::CancellationToken;
     use uuid::Uuid;
-
-    /// The system's time; nothing here needs chance.
-    struct TimeOnly;
-
-    impl Clock for TimeOnly {
-        fn now(&self) -> Timestamp {
-            SystemClock.now()
-        }
-        fn random_id(&self) -> Uuid {
-            Uuid::nil()
-        }
-        fn ordered_id(&self) -> Uuid {
-            Uuid::nil()
-        }
-        fn jitter(&self, most: Duration) -> Duration {
-            most
-        }
-    }
 
     /// The agent that was built with this test.
     fn guestagent() -> PathBuf {
@@ -65,7 +47,8 @@ mod tests {
         if !pki.exists() {
             pki::init(&pki, SystemClock.now()).unwrap();
         }
-        let local = Local::open(config, 8780, Arc::new(GuestIssuer::open(&pki, Arc::new(TimeOnly)).unwrap())).unwrap();
+        let local =
+            Local::open(config, 8780, Arc::new(GuestIssuer::open(&pki, Arc::new(SystemClock)).unwrap())).unwrap();
         let authority = Authority::load(&pki, SystemClock.now()).unwrap();
         let issued = authority.issue_role(Role::Control, SystemClock.now()).unwrap();
         let ca_pem = authority.ca_pem().to_owned();

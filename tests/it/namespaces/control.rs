@@ -16,7 +16,7 @@ use redtrove_engine::task::{StepRecord, TaskKind};
 use redtrove_engine::{Engine, Options, World};
 use redtrove_guest_rpc::client::{self, Client, Tls};
 use redtrove_guest_rpc::role::Role;
-use redtrove_taskmanager::EngineClock;
+use redtrove_taskmanager::SystemClock;
 use redtrove_taskmanager::pki::Authority;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
@@ -36,7 +36,7 @@ pub(super) struct Control {
 impl Control {
     pub(super) fn start(dir: &Path, authority: &Authority, compute: Arc<dyn Compute>) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let clock = EngineClock::default();
+        let clock = SystemClock;
         let issued = authority.issue_role(Role::Control, clock.now()).unwrap();
         let ca_pem = authority.ca_pem().to_owned();
         let tls = Tls { ca_pem, cert_pem: issued.cert_pem, key_pem: issued.key_pem };

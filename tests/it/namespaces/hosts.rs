@@ -12,7 +12,7 @@ use redtrove_core::InstanceId;
 use redtrove_core::catalogue::Flavor;
 use redtrove_engine::Clock as _;
 use redtrove_engine::ports::{Compute, ComputeError, Destroyed, InstanceSpec, Machine};
-use redtrove_taskmanager::EngineClock;
+use redtrove_taskmanager::SystemClock;
 use redtrove_taskmanager::pki::Authority;
 use redtrove_testkit::Launch;
 use redtrove_testkit::install::find_program;
@@ -126,7 +126,7 @@ impl OneOnEach {
     fn start(&self, id: InstanceId, namespace: &str, address: &str) -> io::Result<()> {
         let dir = self.dir.join(id.to_string());
         fs::create_dir_all(dir.join("node"))?;
-        let issued = self.authority.issue_guest(id, EngineClock::default().now()).map_err(io::Error::other)?;
+        let issued = self.authority.issue_guest(id, SystemClock.now()).map_err(io::Error::other)?;
         fs::write(dir.join("ca.pem"), self.authority.ca_pem())?;
         fs::write(dir.join("cert.pem"), issued.cert_pem)?;
         fs::write(dir.join("key.pem"), issued.key_pem.expose_secret())?;

@@ -9,14 +9,13 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use redtrove_api::app::{App, Parts};
 use redtrove_api::auth::{Authenticator, StaticTokens};
-use redtrove_api::clock::ApiClock;
 use redtrove_api::config::Config;
 use redtrove_api::metrics::ApiMetrics;
 use redtrove_core::catalogue::Flavor;
 use redtrove_core::ids::{DatastoreId, DatastoreVersionId};
 use redtrove_core::topology::Engine;
 use redtrove_engine::ports::{Bus, BusError, Clock, NewVersion, Store, WakeUp};
-use redtrove_service::Metrics;
+use redtrove_service::{Metrics, SystemClock};
 use serde_json::{Value, json};
 use sqlx::{Connection, Row, SqliteConnection};
 use tokio_util::task::TaskTracker;
@@ -132,7 +131,7 @@ impl Service {
         let authenticator = authenticator.unwrap_or_else(|| Arc::new(StaticTokens::load(&tokens).unwrap()));
         let (bus, numbers) =
             (Arc::new(Published { broken: broken_bus, ..Published::default() }), Metrics::new("api", "0"));
-        let (clock, tasks, numbers) = (Arc::new(ApiClock::default()), TaskTracker::new(), Arc::new(numbers));
+        let (clock, tasks, numbers) = (Arc::new(SystemClock), TaskTracker::new(), Arc::new(numbers));
         let metrics = ApiMetrics::register(&numbers);
         let parts = Parts {
             store: store.clone(),
@@ -154,9 +153,9 @@ impl Service {
         for (name, is_default) in [("7.0", true), ("3.0", false)] {
             let new = NewVersion {
                 datastore: "redis".to_owned(),
-                datastore_id: DatastoreId(ApiClock::default().random_id()),
+                datastore_id: DatastoreId(SystemClock.random_id()),
                 version: name.to_owned(),
-                version_id: DatastoreVersionId(ApiClock::default().random_id()),
+                version_id: DatastoreVersionId(SystemClock.random_id()),
                 engine: Engine::Redis,
                 is_default,
                 settings: BTreeMap::new(),

@@ -134,6 +134,10 @@ pub struct Lease {
     pub token: u64,
 }
 
+/// The highest token that a guest can have seen if it tells the truth. One that does not must not use up the numbers
+/// of its cluster.
+pub const HIGHEST_SEEN: u64 = 1 << 62;
+
 /// A task that was claimed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claimed {
@@ -326,7 +330,7 @@ pub trait Store: Send + Sync + 'static {
     async fn expire_leases_of(&self, owner: &str) -> Result<u64, StoreError>;
 
     /// Raises the token of the lease and of its cluster to more than `seen`, which a guest has seen: after the
-    /// database was restored from a backup, guests may be ahead of it.
+    /// database was restored from a backup, guests may be ahead of it. Broken if that is past [`HIGHEST_SEEN`].
     async fn raise_token(&self, lease: &Lease, seen: u64) -> Result<Lease, StoreError>;
 
     /// Writes an entry of the step log with all that belongs to it.

@@ -9,10 +9,10 @@ use redtrove_core::settings::Settings;
 use redtrove_core::topology::Engine;
 use redtrove_engine::Clock;
 use redtrove_engine::ports::NewVersion;
+use redtrove_service::SystemClock;
 
 use crate::config::Config;
 use crate::daemon::open_store;
-use crate::system::EngineClock;
 
 /// What tenants can choose from.
 #[derive(Debug, Clone, Subcommand)]
@@ -61,7 +61,7 @@ pub(super) async fn run(config: &Config, command: &DatastoreCommand, out: &mut d
         DatastoreCommand::Add { datastore, version, engine, default, settings } => {
             // What an agent would refuse would fail every cluster of this version.
             let settings = Settings::check(settings.iter().cloned().collect())?;
-            let clock = EngineClock::default();
+            let clock = SystemClock;
             let new = NewVersion {
                 datastore: datastore.clone(),
                 datastore_id: DatastoreId(clock.random_id()),

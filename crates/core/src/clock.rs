@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use redtrove_core::Timestamp;
 use uuid::Uuid;
+
+use crate::time::Timestamp;
 
 /// Time, ids and jitter come in through here, so that a test owns them. Leases do not use this clock: they are
 /// written and compared by the database's.
