@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use redtrove_core::TaskId;
-use redtrove_engine::ports::{Claimed, Lease, StoreError};
+use redtrove_engine::ports::{Claimed, HIGHEST_SEEN, Lease, StoreError};
 
 use crate::backend::{Backend, SqlStore, Tx, printed, values, whole};
 use crate::rows;
@@ -118,8 +118,10 @@ impl<B: Backend> SqlStore<B> {
 
     /// See `Store::raise_token`.
     pub(crate) async fn outgrow(&self, lease: &Lease, seen: u64) -> Result<Lease, StoreError> {
-        // One more than what was seen has to fit as well.
-        let seen = whole(seen.saturating_add(1))? - 1;
+        if seen > HIGHEST_SEEN {
+            return Err(StoreError::Broken(format!("a guest says that it has seen generation {seen}").into()));
+        }
+        let seen = whole(seen)?;
         let mut tx = self.begin().await?;
         tx.execute(HIGHER_TOKEN, values![seen, seen, printed(lease.cluster)]).await?;
         let token = read_token(&mut tx, lease.cluster).await?;

@@ -102,8 +102,11 @@ pub(super) async fn a_token_rises_past_what_was_seen(bed: Bed) {
     let next = bed.second.claim(new.task.id, "tm-2", LONG).await.unwrap().unwrap();
     assert!(next.lease.token > again.token, "the cluster keeps the highest");
     assert!(matches!(bed.store.raise_token(&again, 900).await, Err(StoreError::LeaseLost)));
-    assert!(bed.store.raise_token(&next.lease, u64::MAX).await.is_err(), "no number is higher");
-    bed.store.renew(&next.lease, LONG).await.unwrap();
+    for seen in [u64::MAX, i64::MAX as u64, i64::MAX as u64 - 1] {
+        assert!(bed.store.raise_token(&next.lease, seen).await.is_err(), "{seen} leaves too few numbers");
+    }
+    bed.store.renew(&next.lease, Duration::ZERO).await.unwrap();
+    assert!(bed.claimed(new.task.id).await.lease.token > next.lease.token);
 }
 
 pub(super) async fn tokens_grow_over_the_tasks_of_a_cluster(bed: Bed) {

@@ -10,8 +10,8 @@ use redtrove_core::instance::{Heard, Instance, Lifecycle};
 use redtrove_core::{ClusterId, InstanceId, ProjectId, TaskId, Timestamp};
 
 use crate::ports::{
-    Change, Claimed, DeleteSubmitted, Ending, Lease, NewCluster, NewInstance, NewTask, NewVersion, Outcome, Record,
-    StoreError, SubmitError,
+    Change, Claimed, DeleteSubmitted, Ending, HIGHEST_SEEN, Lease, NewCluster, NewInstance, NewTask, NewVersion,
+    Outcome, Record, StoreError, SubmitError,
 };
 use crate::task::{StepRecord, Task, TaskState};
 
@@ -255,8 +255,10 @@ impl Tables {
     }
 
     pub(super) fn raise_token(&mut self, lease: &Lease, seen: u64) -> Result<Lease, StoreError> {
-        let raised = seen.max(lease.token).checked_add(1);
-        let raised = raised.ok_or_else(|| StoreError::Broken("no number is higher".into()))?;
+        if seen > HIGHEST_SEEN {
+            return Err(StoreError::Broken("no guest has seen that".into()));
+        }
+        let raised = seen.max(lease.token) + 1;
         self.held(lease)?.token = raised;
         if let Some(cluster) = self.clusters.get_mut(&lease.cluster) {
             cluster.token = raised;
