@@ -6,7 +6,7 @@ use std::time::Duration;
 use redtrove_core::InstanceId;
 use redtrove_core::instance::RedisState;
 use redtrove_engine::sim::{Chaos, Sim, Trouble};
-use redtrove_engine::task::{Task, TaskState};
+use redtrove_engine::task::{StepOutcome, StepRecord, Task, TaskState};
 use redtrove_engine::{Engine, Offered};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -63,6 +63,52 @@ async fn a_runner_stops_when_the_database_does_not_say_that_it_may_go_on() {
     assert_eq!(engine.running(), 1);
     sleep(Duration::from_secs(2)).await;
     assert_eq!(engine.running(), 0, "its lease has run out for all it knows");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_begins_when_it_was_asked_for() {
+    let sim = world(13).await;
+    let (_, task) = submit_create(&sim, 1).await;
+    sim.set_chaos(Chaos::Late("claim", Duration::from_secs(20)));
+    let mut options = options("only");
+    options.create.min_uptime = Duration::from_secs(300);
+    let asked = Instant::now();
+    let lease = options.lease;
+    let engine = Engine::new(sim.incarnation(), options, CancellationToken::new());
+    engine.offer(task).await.unwrap();
+    sim.set_chaos(Chaos::Late("renew", A_DAY));
+    sleep((lease + Duration::from_secs(1)).saturating_sub(asked.elapsed())).await;
+    assert_eq!(engine.running(), 0, "another may have claimed the task");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_runner_whose_task_was_taken_over_stops_at_its_next_renewal() {
+    let sim = world(11).await;
+    let (id, task) = submit_create(&sim, 1).await;
+    // It waits, and writes nothing that could tell it.
+    sim.set_chaos(Chaos::FailForGood("topology", Trouble::Transient));
+    let engine = engine(&sim, "only", &CancellationToken::new());
+    engine.offer(task).await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    submit_delete(&sim, id).await;
+    sleep(options("").lease / 3).await;
+    assert_eq!(engine.running(), 0);
+    let lost = engine.counts().list()[3];
+    assert_eq!((lost.0, lost.2), ("tasks_lost", 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_step_log_goes_on_where_the_last_runner_died() {
+    let sim = world(12).await;
+    let (_, task) = submit_create(&sim, 3).await;
+    sim.set_chaos(Chaos::DieAfter(15));
+    assert_eq!(run_until_ended(&sim, task).await, TaskState::Succeeded);
+    assert_eq!(row(&sim, task).await.attempt, 2);
+    let steps = sim.observer().store.steps(task).await.unwrap();
+    assert!(steps.iter().map(|step| step.seq).eq(1..=steps.len() as u64));
+    let done = |step: &&StepRecord| step.name == "cluster_complete" && step.outcome == Some(StepOutcome::Done);
+    assert_eq!(steps.iter().filter(done).count(), 3, "{steps:#?}");
+    assert!(steps.iter().any(|step| step.outcome.is_none()), "what the first runner died in stays open");
 }
 
 #[tokio::test(start_paused = true)]
