@@ -5,7 +5,8 @@
 //! 2. each node passes the **join fence** in its fresh form, and its node id is recorded;
 //! 3. each node gets its configuration epoch and its slots *before* it meets anyone. Nodes without slots count
 //!    themselves into a minority and wait up to 5 s; equal epochs are resolved node by node;
-//! 4. all members meet the first one. From step 3 on, nodes run a short node timeout, as gossip spreads at half of it;
+//! 4. the members meet: all of few, else everyone the first ones. From step 3 on, nodes run a short node timeout, as
+//!    gossip spreads at half of it;
 //! 5. **verified**: every member says `cluster_state:ok`, knows exactly these members and has the planned slot map;
 //! 6. each node gets the product's node timeout back and is opened to tenants.
 //!
@@ -242,19 +243,36 @@ fn slot_steps(ready: &[(&Member, &NodeView)]) -> Vec<Step> {
     steps
 }
 
-/// A star: everyone meets the first member, gossip does the rest. A handshake that runs is left alone; one that
-/// was dropped shows as nothing at all and is begun again.
+/// How many of `members` everyone meets by itself, the first ones; gossip does the rest.
+///
+/// Few members meet each other all: whom they are not told of, they learn of only with the next ping but one, which
+/// may take longer than everything else. The number of handshakes that are asked for is bounded, since each is a
+/// call: at a hundred members four hubs take two thirds of the time of one, and more hubs take longer again.
+pub fn hubs(members: usize) -> usize {
+    (MEETS / members.max(1)).clamp(1, members.max(1))
+}
+
+/// About as many handshakes as a formation asks for.
+const MEETS: usize = 400;
+
+/// A handshake that runs is left alone; one that was dropped shows as nothing at all and is begun again.
 fn meet_steps(ready: &[(&Member, &NodeView)]) -> Vec<Step> {
-    let Some(((head, head_view), others)) = ready.split_first() else { return Vec::new() };
-    let (Some(head_ip), Some(head_node)) = (&head.ip, head.node) else { return Vec::new() };
-    let strangers = others.iter().filter(|(member, view)| {
-        let knows_head = view.node(head_node).is_some();
-        let known_to_head = member.node.is_some_and(|node| head_view.node(node).is_some());
-        let shaking = view.is_shaking_hands_with(head_ip, REDIS_PORT)
-            || member.ip.as_ref().is_some_and(|ip| head_view.is_shaking_hands_with(ip, REDIS_PORT));
-        !(shaking || knows_head && known_to_head)
-    });
-    strangers.map(|(member, _)| Step::Meet { member: member.id, with: head.id }).collect()
+    let mut steps = Vec::new();
+    for (order, hub) in ready.iter().enumerate().take(hubs(ready.len())) {
+        let others = ready.iter().skip(order + 1).filter(|other| are_strangers(hub, other));
+        steps.extend(others.map(|(member, _)| Step::Meet { member: member.id, with: hub.0.id }));
+    }
+    steps
+}
+
+/// Whether one of two members does not know the other, and they are not about to.
+fn are_strangers((one, one_view): &(&Member, &NodeView), (other, other_view): &(&Member, &NodeView)) -> bool {
+    let knows = |view: &NodeView, member: &Member| member.node.is_some_and(|node| view.node(node).is_some());
+    let shakes = |view: &NodeView, member: &Member| {
+        member.ip.as_ref().is_some_and(|ip| view.is_shaking_hands_with(ip, REDIS_PORT))
+    };
+    let acquainted = knows(one_view, other) && knows(other_view, one);
+    !(acquainted || shakes(one_view, other) || shakes(other_view, one))
 }
 
 /// Agreement: every member says ok, knows exactly the members, and has the planned slot map.
@@ -272,7 +290,7 @@ fn wait_for_agreement(ready: &[(&Member, &NodeView)]) -> Option<Wait> {
         name: "verify",
         progress: format!("{agree} of {} members agree", ready.len()),
         first: pause,
-        longest: pause.saturating_mul(4),
+        longest: pause.saturating_mul(2),
     })
 }
 

@@ -36,7 +36,7 @@ async fn the_step_log_tells_the_whole_story() {
     assert!(steps.iter().map(|step| step.seq).eq(1..=steps.len() as u64));
     let verify = steps.iter().find(|step| step.name == "verify").unwrap();
     assert_eq!(verify.subject, None, "a wait is about the whole cluster");
-    assert_eq!(steps.iter().filter(|step| step.name == "cluster_meet").count(), 2, "a star");
+    assert_eq!(steps.iter().filter(|step| step.name == "cluster_meet").count(), 3, "each pair once");
 }
 
 #[tokio::test(start_paused = true)]

@@ -174,14 +174,26 @@ fn the_uptime_that_was_asked_for_is_waited_for_before_the_first_command() {
 }
 
 #[test]
-fn everyone_meets_the_first_unless_they_know_each_other_or_are_at_it() {
+fn few_meet_each_other_unless_they_are_acquainted_or_at_it() {
     let mut members = with_slots(4);
     // The second and the first know each other; the third shakes hands with the first; the fourth is a stranger.
     view(&mut members[0]).nodes.push(line(1, false, 2, SlotSet::empty()));
     view(&mut members[1]).nodes.push(line(0, false, 1, SlotSet::empty()));
     let shaking = NodeLine { id: node_id(900), handshake: true, ..line(0, false, 0, SlotSet::empty()) };
     view(&mut members[2]).nodes.push(shaking);
-    assert_eq!(look(&members), Next::Do(vec![Step::Meet { member: instance(3), with: instance(0) }]));
+    let meets = [(3, 0), (2, 1), (3, 1), (3, 2)];
+    let want = meets.map(|(n, with)| Step::Meet { member: instance(n), with: instance(with) });
+    assert_eq!(look(&members), Next::Do(want.to_vec()));
+}
+
+#[test]
+fn many_meet_the_first_ones() {
+    let Next::Do(steps) = look(&with_slots(100)) else { panic!("they are strangers") };
+    assert_eq!(steps.len(), 99 + 98 + 97 + 96);
+    for n in 1..100 {
+        assert!(steps.contains(&Step::Meet { member: instance(n), with: instance(0) }), "{n} meets the first");
+    }
+    assert_eq!([1, 2, 20, 60, 400, 1000].map(hubs), [1, 2, 20, 6, 1, 1]);
 }
 
 #[test]
@@ -196,15 +208,15 @@ fn agreement_is_what_every_member_says_about_everything() {
     assert!(matches!(look(&agreed(3, false)), Next::Do(steps) if steps.len() == 3));
     let disagree: [fn(&mut NodeView); 3] = [
         |view| view.state_ok = false,
-        |view| view.nodes.retain(|node| node.myself || node.id != node_id(2)),
+        |view| view.nodes.retain(|node| node.myself || node.id != node_id(29)),
         |view| view.nodes[0].slots = SlotSet::empty(),
     ];
     for spoil in disagree {
-        let mut members = agreed(3, false);
-        // Of the second, whose own slots and whose link with the first are as they should be.
-        spoil(view(&mut members[1]));
+        let mut members = agreed(30, false);
+        // Of one whose own slots and whose links with the first ones are as they should be.
+        spoil(view(&mut members[28]));
         let Next::Wait(wait) = look(&members) else { panic!("they do not agree") };
-        assert_eq!((wait.name, wait.progress.as_str()), ("verify", "2 of 3 members agree"));
+        assert_eq!((wait.name, wait.progress.as_str()), ("verify", "29 of 30 members agree"));
     }
 }
 
@@ -295,9 +307,14 @@ impl Model {
 
     fn gossip(&mut self) {
         let count = self.members.len();
-        // A star: whoever met the first knows all who did.
-        let known: Vec<usize> =
-            (0..count).filter(|n| *n == 0 || self.met.contains(&(*n, 0)) || self.met.contains(&(0, *n))).collect();
+        // Whoever met somebody that the first knows, directly or not, knows all of them.
+        let mut known = vec![0];
+        for at in 0.. {
+            let Some(n) = known.get(at).copied() else { break };
+            let met = |m: &usize| self.met.contains(&(n, *m)) || self.met.contains(&(*m, n));
+            let new: Vec<usize> = (0..count).filter(|m| met(m) && !known.contains(m)).collect();
+            known.extend(new);
+        }
         let own: Vec<_> =
             self.members.iter().map(|m| if let Sight::View(v) = &m.sight { v.own().cloned() } else { None }).collect();
         for n in known.iter().copied().filter(|_| !self.met.is_empty()) {
