@@ -14,7 +14,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// A machine that is less busy than this is quiet. Percent of all cores.
 const QUIET: f64 = 15.0;
 /// How many looks in a row have to be busy ones until a run begins all the same.
-const PATIENCE: u32 = 20;
+const PATIENCE: u32 = 4;
 
 /// The load of the machine just before a run, when nothing of the benchmark runs.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -26,7 +26,7 @@ pub(super) struct Load {
 }
 
 impl Load {
-    /// Waits for a quiet moment, for some twenty seconds at most, and says how it is then.
+    /// Waits for a quiet moment, for a few seconds at most, and says how it is then.
     pub(super) fn when_quiet(bench: &Bench<'_>) -> Result<Self> {
         let mut looks = 1;
         loop {
