@@ -118,9 +118,21 @@ fn spread(runs: &[Run]) -> String {
 mod tests {
     use std::fs;
 
-    use super::{BEGIN, END, numbers, page, replace, section, tables, write};
+    use super::{BEGIN, END, numbers, page, picture, replace, section, tables, write};
+    use crate::bench::docs;
+    use crate::bench::plot;
     use crate::bench::results::Results;
     use crate::bench::results::tests::results;
+
+    #[test]
+    fn page_plot_and_numbers_belong_together() {
+        let docs = docs();
+        let text = fs::read_to_string(numbers(&docs)).expect("numbers");
+        let results: Results = serde_json::from_str(&text).expect("results");
+        assert_eq!(fs::read_to_string(picture(&docs)).expect("a plot"), plot::draw(&results));
+        let shown = fs::read_to_string(page(&docs)).expect("a page");
+        assert_eq!(replace(&shown, &section(&results)).expect("marks"), shown, "the page shows other numbers");
+    }
 
     #[test]
     fn prose_around_the_section_stays() {
