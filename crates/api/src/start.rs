@@ -23,7 +23,7 @@ pub async fn app(config: Config, shutdown: &Shutdown) -> anyhow::Result<App> {
     let api_metrics = ApiMetrics::register(&numbers);
     if let Some(monitoring) = &config.monitoring {
         let watched = store.clone();
-        let health = Health::watch(shutdown, move || ask(watched.clone()));
+        let health = Health::watch(shutdown, move || redtrove_store::health(watched.clone()));
         metrics::serve(monitoring, numbers, move || health.check(), shutdown).await?;
     }
     let tasks = shutdown.tasks().clone();
@@ -33,11 +33,6 @@ pub async fn app(config: Config, shutdown: &Shutdown) -> anyhow::Result<App> {
 async fn store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
     let url = config.database.url()?;
     redtrove_store::connect(url.expose_secret()).await.context("the database cannot be used")
-}
-
-/// Only the database counts: a broker that is away costs nothing but time.
-async fn ask(store: Arc<dyn Store>) -> Result<(), String> {
-    store.now().await.map(drop).map_err(|error| error.to_string())
 }
 
 /// No section, no broker: the taskmanagers' sweepers find the work.

@@ -333,7 +333,7 @@ impl<'a> Runner<'a> {
     }
 
     async fn run_steps(&self, wanted: &[Step]) -> Vec<(Result<Vec<Change>, StepError>, redtrove_core::Timestamp)> {
-        let instances: HashMap<InstanceId, Instance> = self.instances.iter().map(|i| (i.id, i.clone())).collect();
+        let instances: HashMap<InstanceId, &Instance> = self.instances.iter().map(|i| (i.id, i)).collect();
         let order = Order { generation: self.lease.get().token, request: self.claimed.task.request.clone() };
         let (cluster, version, world) = (&self.cluster, &self.version, self.world);
         let scene = Scene { world, order, cluster, version, instances: &instances };
@@ -372,10 +372,8 @@ impl<'a> Runner<'a> {
     /// Keeps in memory what was just written.
     fn apply(&mut self, changes: &[Change]) {
         for change in changes {
-            let (Change::Address { instance: id, .. }
-            | Change::Node { instance: id, .. }
-            | Change::Gone { instance: id }) = change;
-            let Some(instance) = self.instances.iter_mut().find(|instance| instance.id == *id) else { continue };
+            let id = change.instance();
+            let Some(instance) = self.instances.iter_mut().find(|instance| instance.id == id) else { continue };
             match change {
                 Change::Address { ip, .. } => instance.ip = Some(ip.clone()),
                 Change::Node { node, .. } => instance.node_id = Some(*node),

@@ -27,7 +27,7 @@ pub(crate) struct Scene<'a> {
     pub(crate) order: Order,
     pub(crate) cluster: &'a Cluster,
     pub(crate) version: &'a DatastoreVersion,
-    pub(crate) instances: &'a HashMap<InstanceId, Instance>,
+    pub(crate) instances: &'a HashMap<InstanceId, &'a Instance>,
 }
 
 impl Scene<'_> {
@@ -35,6 +35,7 @@ impl Scene<'_> {
         // Plans are made of the instances of the scene, so this is a mistake of ours, not of the tenant.
         self.instances
             .get(&id)
+            .copied()
             .ok_or_else(|| StepError::Fail(Fault::internal(format!("instance {id} is not of this cluster"))))
     }
 

@@ -9,7 +9,6 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use redtrove_core::settings::Settings;
 use redtrove_core::topology::Engine;
 use redtrove_core::{Clock, InstanceId};
 use redtrove_guest_rpc::metadata::Generation;
@@ -151,8 +150,7 @@ impl Node {
 
     /// Writes what redis-server reads when it starts.
     fn write_files(&self, state: &NodeState, tenants: Tenants) -> Result<(), Failure> {
-        let settings =
-            Settings::check(state.prepared.settings.clone()).map_err(|error| Failure::Internal(error.to_string()))?;
+        let settings = state.settings()?;
         let data = self.home.path(DATA);
         let log = format!("../{REDIS_LOG}");
         let machine = Machine {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use redtrove_core::settings::Settings;
 use redtrove_core::topology::Engine;
 use redtrove_core::{ClusterId, InstanceId};
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,11 @@ pub struct NodeState {
 }
 
 impl NodeState {
+    /// The settings it was prepared with. They were checked then, so that what fails here is the file or its age.
+    pub fn settings(&self) -> Result<Settings, Failure> {
+        Settings::check(self.prepared.settings.clone()).map_err(|error| Failure::Internal(error.to_string()))
+    }
+
     /// Whether tenants are let in.
     pub fn tenants(&self) -> Tenants {
         if self.complete { Tenants::Open } else { Tenants::Closed }

@@ -25,7 +25,7 @@ mod submit;
 mod tasks;
 
 pub use backend::SqlStore;
-pub use connect::{ConnectError, connect, migrate, schema_state};
+pub use connect::{ConnectError, connect, health, migrate, schema_state};
 pub use mariadb::MariaDbStore;
 pub use schema::SchemaState;
 pub use sqlite::SqliteStore;

@@ -47,7 +47,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     metrics::register(&numbers, engine.clone(), bus);
     if let Some(monitoring) = &config.monitoring {
         let store = Arc::clone(&world.store);
-        let health = Health::watch(&shutdown, move || ask(Arc::clone(&store)));
+        let health = Health::watch(&shutdown, move || redtrove_store::health(Arc::clone(&store)));
         redtrove_service::metrics::serve(monitoring, numbers, move || health.check(), &shutdown).await?;
     }
     notify::ready();
@@ -77,11 +77,6 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Only the database counts: without a broker the sweeper finds the work, and guests may be away.
-async fn ask(store: Arc<dyn Store>) -> Result<(), String> {
-    store.now().await.map(drop).map_err(|error| error.to_string())
 }
 
 /// Opens the configured database.

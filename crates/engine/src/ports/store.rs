@@ -201,6 +201,15 @@ pub enum Change {
     },
 }
 
+impl Change {
+    /// The instance that it is about.
+    pub fn instance(&self) -> InstanceId {
+        match self {
+            Self::Address { instance, .. } | Self::Node { instance, .. } | Self::Gone { instance } => *instance,
+        }
+    }
+}
+
 /// One entry of the step log with all that belongs to it, written in one transaction.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Record {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redtrove_core::instance::REDIS_PORT;
-use redtrove_core::settings::Settings;
 use redtrove_core::{NodeId, SlotSet};
 use redtrove_guest_rpc::InvalidField;
 use tokio::time::Instant;
@@ -166,8 +165,7 @@ impl Node {
     /// and a call that did not get through is repeated.
     pub(crate) async fn complete(self: Arc<Self>) -> Result<(), Failure> {
         let state = self.prepared()?;
-        let settings =
-            Settings::check(state.prepared.settings.clone()).map_err(|error| Failure::Internal(error.to_string()))?;
+        let settings = state.settings()?;
         // Asked first, so that nothing is written while no server answers.
         self.redis.node_id().await?;
         let opened = NodeState { complete: true, ..(*state).clone() };

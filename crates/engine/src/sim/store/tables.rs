@@ -295,16 +295,15 @@ impl Tables {
     }
 
     fn change(&mut self, change: &Change, now: Timestamp) {
-        let (Change::Address { instance: id, .. } | Change::Node { instance: id, .. } | Change::Gone { instance: id }) =
-            change;
-        let Some((project, instance)) = self.instances.get_mut(id) else { return };
+        let id = change.instance();
+        let Some((project, instance)) = self.instances.get_mut(&id) else { return };
         instance.updated = now;
         match change {
             Change::Address { ip, .. } => instance.ip = Some(ip.clone()),
             Change::Node { node, .. } => instance.node_id = Some(*node),
             Change::Gone { .. } => {
-                let (project, gone) = (project.clone(), *id);
-                self.gone(&project, gone);
+                let project = project.clone();
+                self.gone(&project, id);
             }
         }
     }
