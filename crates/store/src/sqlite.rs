@@ -12,6 +12,7 @@ use sqlx::sqlite::{
     Sqlite, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
 use sqlx::{ConnectOptions, Connection};
+use tokio::time::{Instant, sleep};
 
 use crate::backend::{Backend, SqlStore, drive};
 use crate::connect::ConnectError;
@@ -29,6 +30,8 @@ pub type SqliteStore = SqlStore<SqliteBackend>;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a migration waits for others, migrations among them.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(60);
+/// The pause before a migration tries again to open the file.
+const MIGRATION_PAUSE: Duration = Duration::from_millis(20);
 /// How long to wait for a connection of the pool: the queue of writers in this process.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How many queries run at a time.
@@ -83,7 +86,6 @@ fn options(connection: &str) -> Result<SqliteConnectOptions, ConnectError> {
         SqliteConnectOptions::from_str(connection).map_err(|error| ConnectError::Address(error.to_string()))?;
     Ok(options
         .foreign_keys(true)
-        .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(BUSY_TIMEOUT)
         .disable_statement_logging())
@@ -126,7 +128,7 @@ impl SqliteStore {
     pub async fn migrate(connection: &str) -> Result<(), ConnectError> {
         let options = options(connection)?;
         ensure_file(options.get_filename())?;
-        let mut connection = options.busy_timeout(MIGRATION_TIMEOUT).connect().await.map_err(unreachable)?;
+        let mut connection = connect_in_wal_mode(&options.busy_timeout(MIGRATION_TIMEOUT)).await.map_err(unreachable)?;
         // The transaction around all of it is the lock, and what makes a migration happen wholly or not at all.
         let mut tx = connection.begin_with(SqliteBackend::BEGIN).await.map_err(unreachable)?;
         schema::sqlite().run_direct(None, &mut *tx, false).await.map_err(ConnectError::Migration)?;
@@ -144,6 +146,26 @@ impl SqliteStore {
         let state = SchemaState::read::<SqliteBackend>(&mut connection, &schema::sqlite()).await?;
         connection.close().await.map_err(unreachable)?;
         Ok(state)
+    }
+}
+
+/// Opens the file for a migration, in WAL mode, which the file keeps: daemons find it so.
+///
+/// Two that change the mode of a new file at the same time would wait for each other for ever, so SQLite answers one
+/// of them "busy" at once, whatever the busy timeout is (`sqlite3_busy_handler`: "the presence of a busy handler does
+/// not guarantee that it will be invoked").
+async fn connect_in_wal_mode(options: &SqliteConnectOptions) -> Result<SqliteConnection, sqlx::Error> {
+    let options = options.clone().journal_mode(SqliteJournalMode::Wal);
+    let begun = Instant::now();
+    loop {
+        match options.connect().await {
+            Err(sqlx::Error::Database(error))
+                if error.code().is_some_and(|code| is_passing(&code)) && begun.elapsed() < MIGRATION_TIMEOUT =>
+            {
+                sleep(MIGRATION_PAUSE).await;
+            }
+            result => return result,
+        }
     }
 }
 
