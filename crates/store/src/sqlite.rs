@@ -128,7 +128,8 @@ impl SqliteStore {
     pub async fn migrate(connection: &str) -> Result<(), ConnectError> {
         let options = options(connection)?;
         ensure_file(options.get_filename())?;
-        let mut connection = connect_in_wal_mode(&options.busy_timeout(MIGRATION_TIMEOUT)).await.map_err(unreachable)?;
+        let mut connection =
+            connect_in_wal_mode(&options.busy_timeout(MIGRATION_TIMEOUT)).await.map_err(unreachable)?;
         // The transaction around all of it is the lock, and what makes a migration happen wholly or not at all.
         let mut tx = connection.begin_with(SqliteBackend::BEGIN).await.map_err(unreachable)?;
         schema::sqlite().run_direct(None, &mut *tx, false).await.map_err(ConnectError::Migration)?;
