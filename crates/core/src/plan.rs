@@ -5,9 +5,15 @@
 
 pub mod create;
 pub mod delete;
+pub mod grow;
+mod guests;
+pub mod shrink;
+mod strays;
 
 use std::fmt;
 use std::time::Duration;
+
+pub use guests::{Limits, Sight};
 
 use crate::fault::Fault;
 use crate::ids::{InstanceId, NodeId};
@@ -24,6 +30,8 @@ pub enum Next {
     Done,
     /// The task cannot succeed any more.
     Fail(Failure),
+    /// What is asked for is not allowed as things are. Nothing was changed; no member and no cluster is at fault.
+    Refuse(Fault),
 }
 
 /// A pause between two looks.
@@ -87,6 +95,8 @@ pub enum Step {
         member: InstanceId,
         /// The other one.
         with: InstanceId,
+        /// The member joins a cluster that serves already.
+        joining: Option<Joining>,
     },
     /// Restore the product's node timeout and let tenants in.
     Complete {
@@ -98,6 +108,52 @@ pub enum Step {
         /// The member.
         member: InstanceId,
     },
+    /// Shut tenants out of the member for two minutes, or for two more.
+    Close {
+        /// The member.
+        member: InstanceId,
+        /// The recorded id of its node.
+        node: NodeId,
+    },
+    /// Let tenants into the member again.
+    Reopen {
+        /// The member.
+        member: InstanceId,
+        /// The recorded id of its node.
+        node: NodeId,
+    },
+    /// What was asked for is allowed: whoever waits for the verdict may go.
+    Accept,
+    /// Empty the member, which is closed, and have it forget its cluster and its id.
+    Leave {
+        /// The member.
+        member: InstanceId,
+        /// The recorded id of its node.
+        node: NodeId,
+    },
+    /// Have the member forget these nodes.
+    Forget {
+        /// The member.
+        member: InstanceId,
+        /// The nodes, none of them of a member.
+        nodes: Vec<NodeId>,
+    },
+    /// Remove a leaver's machine and all it holds but its address, where others may still look for its node.
+    Remove {
+        /// The member.
+        member: InstanceId,
+        /// Others may know its node: its address is held back until all have forgotten it.
+        hold_address: bool,
+    },
+}
+
+/// How a node joins a cluster that serves already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Joining {
+    /// The recorded id of the joining node; the agent refuses if it is another.
+    pub node: NodeId,
+    /// Its cluster-node-timeout until it is complete.
+    pub forming_node_timeout: Duration,
 }
 
 impl Step {
@@ -111,11 +167,17 @@ impl Step {
             Self::Meet { .. } => "cluster_meet",
             Self::Complete { .. } => "cluster_complete",
             Self::Destroy { .. } => "destroy",
+            Self::Close { .. } => "close_to_tenants",
+            Self::Reopen { .. } => "reopen_to_tenants",
+            Self::Accept => "accept",
+            Self::Leave { .. } => "leave_cluster",
+            Self::Forget { .. } => "remove_nodes",
+            Self::Remove { .. } => "remove_machine",
         }
     }
 
-    /// The member that the step is about.
-    pub fn member(&self) -> InstanceId {
+    /// The member that the step is about, if it is about one.
+    pub fn member(&self) -> Option<InstanceId> {
         match self {
             Self::EnsureMachine { member }
             | Self::Prepare { member }
@@ -123,13 +185,22 @@ impl Step {
             | Self::AddSlots { member, .. }
             | Self::Meet { member, .. }
             | Self::Complete { member }
-            | Self::Destroy { member } => *member,
+            | Self::Destroy { member }
+            | Self::Close { member, .. }
+            | Self::Reopen { member, .. }
+            | Self::Leave { member, .. }
+            | Self::Forget { member, .. }
+            | Self::Remove { member, .. } => Some(*member),
+            Self::Accept => None,
         }
     }
 }
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {}", self.name(), self.member())
+        match self.member() {
+            Some(member) => write!(f, "{} of {member}", self.name()),
+            None => f.write_str(self.name()),
+        }
     }
 }

@@ -4,6 +4,7 @@ mod info;
 mod nodes;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 pub use info::{Engine, Info, InvalidInfo, Version};
 pub use nodes::{InvalidNodes, NodeAddress, NodeLine, Reach, parse_nodes};
@@ -26,6 +27,11 @@ pub struct NodeView {
     pub uptime_seconds: u64,
     /// The agent has had `ClusterComplete`: tenants are let in and the product's node timeout is in force.
     pub complete: bool,
+    /// Tenants are shut out, for this long yet (`CloseToTenants`). Absent while they are let in, and before the node
+    /// was ever complete.
+    pub closed_for: Option<Duration>,
+    /// The node has left its cluster (`LeaveCluster`): the id that it had there.
+    pub left: Option<NodeId>,
 }
 
 /// A slot map: who owns what, by node id. Nodes without slots are not in it.

@@ -6,10 +6,10 @@ mod guests;
 mod store;
 
 pub use bus::{Bus, BusError, NoBus, WakeUp};
-pub use compute::{Compute, ComputeError, Destroyed, InstanceSpec, Machine};
+pub use compute::{Compute, ComputeError, Destroyed, InstanceSpec, Keep, Machine};
 pub use guests::{Guest, GuestError, GuestStatus, Guests, Order, PrepareSpec, Seen};
 pub use redtrove_core::Clock;
 pub use store::{
-    BegunStep, Change, Claimed, DeleteSubmitted, EndedStep, Ending, HIGHEST_SEEN, Lease, Limits, NewCluster,
-    NewInstance, NewTask, NewVersion, Outcome, Record, Store, StoreError, SubmitError,
+    BegunStep, Change, Claimed, DeleteSubmitted, EndedStep, Ending, Growth, HIGHEST_SEEN, Joiner, Lease, Limits,
+    NewCluster, NewInstance, NewTask, NewVersion, Outcome, Record, RemovedNode, Store, StoreError, SubmitError,
 };

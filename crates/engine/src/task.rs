@@ -15,17 +15,23 @@ pub enum TaskKind {
     CreateCluster,
     /// Remove a cluster.
     DeleteCluster,
+    /// Add members to a cluster.
+    GrowCluster,
+    /// Remove members from a cluster.
+    ShrinkCluster,
 }
 
 impl TaskKind {
     /// Every kind.
-    pub const ALL: [Self; 2] = [Self::CreateCluster, Self::DeleteCluster];
+    pub const ALL: [Self; 4] = [Self::CreateCluster, Self::DeleteCluster, Self::GrowCluster, Self::ShrinkCluster];
 
     /// The name in the database, in messages (routing key `task.<name>`) and in logs.
     pub fn name(self) -> &'static str {
         match self {
             Self::CreateCluster => "create_cluster",
             Self::DeleteCluster => "delete_cluster",
+            Self::GrowCluster => "grow_cluster",
+            Self::ShrinkCluster => "shrink_cluster",
         }
     }
 
@@ -34,6 +40,8 @@ impl TaskKind {
         match self {
             Self::CreateCluster => ClusterTask::Building,
             Self::DeleteCluster => ClusterTask::Deleting,
+            Self::GrowCluster => ClusterTask::GrowingCluster,
+            Self::ShrinkCluster => ClusterTask::ShrinkingCluster,
         }
     }
 }
@@ -100,6 +108,38 @@ impl FromStr for TaskState {
     }
 }
 
+/// Whether what a task was asked for is allowed, where that takes a look at the nodes: the answer to a request that
+/// waits for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// It is, and it is being done.
+    Accepted,
+    /// It is not; the task has failed, and its fault says why.
+    Refused,
+}
+
+impl Verdict {
+    /// Every verdict.
+    pub const ALL: [Self; 2] = [Self::Accepted, Self::Refused];
+
+    /// The name in the database.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+impl FromStr for Verdict {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        Self::ALL.into_iter().find(|verdict| verdict.name() == text).ok_or_else(|| UnknownName(text.to_owned()))
+    }
+}
+
 /// A task as the database keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Task {
@@ -109,8 +149,12 @@ pub struct Task {
     pub cluster: ClusterId,
     /// What it does.
     pub kind: TaskKind,
+    /// The instances that it is about, where those are not all of the cluster's.
+    pub members: Vec<InstanceId>,
     /// Where it is.
     pub state: TaskState,
+    /// Whether what was asked for is allowed, once that is known. Only a shrink has one.
+    pub verdict: Option<Verdict>,
     /// The step or wait it is in, by name.
     pub step: Option<String>,
     /// How far it is, for people.

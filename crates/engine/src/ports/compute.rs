@@ -34,6 +34,15 @@ pub enum Machine {
     },
 }
 
+/// What is left of a machine that is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// Nothing; an address that was held back is free, too.
+    Nothing,
+    /// Its address, so that nobody else gets it: others may still look for its node there.
+    Address,
+}
+
 /// How far the end of a machine is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Destroyed {
@@ -60,10 +69,11 @@ pub trait Compute: Send + Sync + 'static {
     /// Finds the machine of the instance, or makes it.
     async fn ensure(&self, spec: &InstanceSpec) -> Result<Machine, ComputeError>;
 
-    /// Removes the machine of the instance with all it holds, if there is one.
-    async fn destroy(&self, id: InstanceId) -> Result<Destroyed, ComputeError>;
+    /// Removes the machine of the instance with all it holds but what is kept, if there is one. What was kept goes
+    /// when it is called once more to keep nothing.
+    async fn destroy(&self, id: InstanceId, keep: Keep) -> Result<Destroyed, ComputeError>;
 
-    /// Every instance that the provider has something for.
+    /// Every instance that the provider has something for, be it only an address.
     async fn list(&self) -> Result<Vec<InstanceId>, ComputeError>;
 
     /// The sizes of machine that it offers.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use redtrove_core::instance::RedisState;
+use redtrove_core::plan::Joining;
 use redtrove_core::topology::{Engine, NodeView};
 use redtrove_core::{ClusterId, InstanceId, NodeId, RequestId, SlotRange};
 
@@ -106,11 +107,33 @@ pub trait Guests: Send + Sync + 'static {
         forming_node_timeout: Duration,
     ) -> Result<(), GuestError>;
 
-    /// Start a handshake with the node at `ip` and `port`.
-    async fn meet(&self, guest: &Guest, order: &Order, ip: &str, port: u16) -> Result<(), GuestError>;
+    /// Start a handshake with the node at `ip` and `port`; of a node that joins a cluster which serves already, if it
+    /// is the recorded one, with the short node timeout of forming.
+    async fn meet(
+        &self,
+        guest: &Guest,
+        order: &Order,
+        ip: &str,
+        port: u16,
+        joining: Option<Joining>,
+    ) -> Result<(), GuestError>;
 
     /// The cluster is formed: the product's node timeout again, and tenants are let in.
     async fn complete(&self, guest: &Guest, order: &Order) -> Result<(), GuestError>;
+
+    /// Shut tenants out of the node `node` for two minutes from now, and end their connections. It opens by itself
+    /// after that, so that a caller who dies does not leave it shut.
+    async fn close(&self, guest: &Guest, order: &Order, node: NodeId) -> Result<(), GuestError>;
+
+    /// Let tenants into the node `node` again.
+    async fn reopen(&self, guest: &Guest, order: &Order, node: NodeId) -> Result<(), GuestError>;
+
+    /// Empty the node `node` and have it forget its cluster and its id (`FLUSHALL`, `CLUSTER RESET HARD`). Refused
+    /// unless tenants are shut out, and while it owns a slot or takes part in a slot move.
+    async fn leave(&self, guest: &Guest, order: &Order, node: NodeId) -> Result<(), GuestError>;
+
+    /// Have the node forget others (`CLUSTER FORGET`); it takes no word of them for a minute.
+    async fn remove_nodes(&self, guest: &Guest, order: &Order, nodes: &[NodeId]) -> Result<(), GuestError>;
 
     /// The instance is gone: whatever is kept for calling it may be dropped.
     fn forget(&self, instance: InstanceId);

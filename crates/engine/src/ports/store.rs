@@ -11,7 +11,7 @@ use redtrove_core::instance::{Heard, Instance, Lifecycle};
 use redtrove_core::topology::Engine;
 use redtrove_core::{ClusterId, Fault, InstanceId, NodeId, ProjectId, RequestId, SlotRange, TaskId, Timestamp};
 
-use crate::task::{StepOutcome, StepRecord, Task, TaskKind};
+use crate::task::{StepOutcome, StepRecord, Task, TaskKind, Verdict};
 
 /// Trouble with the database.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +44,15 @@ pub enum SubmitError {
     /// The cluster is busy.
     #[error("the cluster is busy: {0}")]
     Busy(ClusterTask),
+    /// The cluster has no such instance.
+    #[error("the cluster has no instance {0}")]
+    NoInstance(InstanceId),
+    /// No instance of the cluster would be left.
+    #[error("no instance would be left")]
+    LeavesNothing,
+    /// The cluster would have more instances than [`redtrove_core::request::MOST_MEMBERS`].
+    #[error("the cluster would have {0} instances")]
+    TooMany(usize),
     /// These resources ("instances", "volumes") would exceed their quota; sorted.
     #[error("quota exceeded for {0:?}")]
     Quota(Vec<&'static str>),
@@ -65,6 +74,10 @@ pub struct NewTask {
     pub traceparent: Option<String>,
     /// How long it may take.
     pub time_limit: Duration,
+    /// The instances that it is about, where those are not all of the cluster's.
+    pub members: Vec<InstanceId>,
+    /// How long whoever asks waits for the verdict: refused later than that, it leaves a fault on the cluster.
+    pub verdict_within: Option<Duration>,
 }
 
 /// An instance of a submission.
@@ -100,6 +113,34 @@ pub struct NewCluster {
     /// Its members, in member order.
     pub instances: Vec<NewInstance>,
     /// The task that makes it.
+    pub task: NewTask,
+    /// What the project may have in all.
+    pub limits: Limits,
+}
+
+/// An instance to be added to a cluster. Its number and its name follow those that the cluster ever had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Joiner {
+    /// Its id.
+    pub id: InstanceId,
+    /// The id of its flavor.
+    pub flavor_id: String,
+    /// The memory of its flavor, MB.
+    pub ram_mb: u64,
+    /// The size of its volume, GB.
+    pub volume_gb: u64,
+}
+
+/// A cluster to be grown: all of it is written in one transaction or nothing is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Growth {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// Whose it is.
+    pub project: ProjectId,
+    /// The instances to be added, in order.
+    pub joiners: Vec<Joiner>,
+    /// The task that adds them, with their ids as its members.
     pub task: NewTask,
     /// What the project may have in all.
     pub limits: Limits,
@@ -199,15 +240,55 @@ pub enum Change {
         /// The instance.
         instance: InstanceId,
     },
+    /// What the task was asked for is allowed.
+    Accepted,
+    /// The instance's node has left the cluster for good: it is on its way out and, if its node was recorded, every
+    /// other instance with a recorded node that is not on its way out owes a FORGET. Instances that already are on
+    /// their way out, or gone, owe nothing and stay as they are.
+    Left {
+        /// The instance.
+        instance: InstanceId,
+    },
+    /// The instance's node has forgotten a removed node: that debt is paid.
+    Forgotten {
+        /// The instance.
+        instance: InstanceId,
+        /// The removed node.
+        node: NodeId,
+    },
 }
 
 impl Change {
-    /// The instance that it is about.
-    pub fn instance(&self) -> InstanceId {
+    /// The instance that it is about, if it is about one.
+    pub fn instance(&self) -> Option<InstanceId> {
         match self {
-            Self::Address { instance, .. } | Self::Node { instance, .. } | Self::Gone { instance } => *instance,
+            Self::Address { instance, .. }
+            | Self::Node { instance, .. }
+            | Self::Gone { instance }
+            | Self::Left { instance }
+            | Self::Forgotten { instance, .. } => Some(*instance),
+            Self::Accepted => None,
         }
     }
+}
+
+/// A node that was removed from a cluster, for as long as somebody may remember it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemovedNode {
+    /// Its id.
+    pub node: NodeId,
+    /// The instance whose it was: its row says deleted, or will; its address is held back.
+    pub instance: InstanceId,
+    /// The cluster that it was removed from.
+    pub cluster: ClusterId,
+    /// The instances that have not forgotten it yet.
+    pub debtors: BTreeSet<InstanceId>,
+    /// When the last debt was paid, by the database's clock.
+    pub paid: Option<Timestamp>,
+    /// The highest token of the cluster: what its guests have seen of generations.
+    pub generation: u64,
+    /// The cluster is deleted: nobody is left who could remember.
+    pub cluster_deleted: bool,
 }
 
 /// One entry of the step log with all that belongs to it, written in one transaction.
@@ -230,6 +311,9 @@ pub enum Outcome {
     Succeeded,
     /// Otherwise; the fault is kept on task and cluster.
     Failed(Fault),
+    /// What was asked for is not allowed: the fault is the task's, with the verdict refused. It is kept on the cluster
+    /// only if nobody waits for the verdict any more; otherwise the cluster's fault stays as it was.
+    Refused(Fault),
 }
 
 /// The end of a task: all its consequences, written in one transaction. The cluster's task becomes NONE.
@@ -280,6 +364,31 @@ pub trait Store: Send + Sync + 'static {
         cluster: ClusterId,
         task: &NewTask,
     ) -> Result<DeleteSubmitted, SubmitError>;
+
+    /// Takes a grow: the cluster becomes GROWING_CLUSTER if it is busy with nothing; quota, instances and task in one
+    /// transaction. Gives the cluster as it is then, with the new instances only, in member order.
+    async fn grow_cluster(&self, growth: &Growth) -> Result<(Cluster, Vec<Instance>), SubmitError>;
+
+    /// Takes a shrink of the instances that the task names: the cluster becomes SHRINKING_CLUSTER if it is busy with
+    /// nothing. Checked in this order: the cluster, that it is free, that each is an instance of it that is not
+    /// deleted, that another one is left.
+    async fn shrink_cluster(&self, project: &ProjectId, cluster: ClusterId, task: &NewTask) -> Result<(), SubmitError>;
+
+    /// Whoever asked waits no longer for the verdict of a task: if it is refused from now on, the cluster gets the
+    /// fault. Gives the verdict if there is one already.
+    async fn waive_verdict(&self, task: TaskId) -> Result<Option<Verdict>, StoreError>;
+
+    /// The nodes that were removed from a cluster, or from every cluster, and that somebody may remember.
+    async fn removed_nodes(&self, cluster: Option<ClusterId>) -> Result<Vec<RemovedNode>, StoreError>;
+
+    /// These instances have forgotten these removed nodes. A node whose last debt that was is paid for now.
+    async fn pay_debts(&self, paid: &[(NodeId, InstanceId)]) -> Result<(), StoreError>;
+
+    /// These instances remember a removed node after all: they owe again, and it is not paid for.
+    async fn owe_again(&self, node: NodeId, debtors: &[InstanceId]) -> Result<(), StoreError>;
+
+    /// Nobody remembers the removed node any more, and its address is free.
+    async fn drop_removed_node(&self, node: NodeId) -> Result<(), StoreError>;
 
     /// A cluster that is not deleted, with its instances that are not deleted, in member order.
     async fn cluster(&self, id: ClusterId) -> Result<Option<(Cluster, Vec<Instance>)>, StoreError>;
@@ -381,7 +490,8 @@ pub trait Store: Send + Sync + 'static {
     /// Keeps what was heard of instances.
     async fn put_heard(&self, heard: &[(InstanceId, Heard)]) -> Result<(), StoreError>;
 
-    /// Those of the given instances whose rows say that they are deleted. Ids without a row are not among them: after
+    /// Those of the given instances whose rows say that they are deleted, but those whose node was removed from a
+    /// cluster and may be remembered. Ids without a row are not among them: after
     /// a restore from a backup, those are tenants' machines that the database has forgotten, not rubbish.
     async fn deleted_among(&self, ids: &[InstanceId]) -> Result<BTreeSet<InstanceId>, StoreError>;
 
