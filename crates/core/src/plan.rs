@@ -13,7 +13,7 @@ mod strays;
 use std::fmt;
 use std::time::Duration;
 
-pub use guests::{Limits, Sight};
+pub use guests::{Limits, Member, Sight};
 
 use crate::fault::Fault;
 use crate::ids::{InstanceId, NodeId};

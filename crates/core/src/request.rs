@@ -8,6 +8,7 @@ mod check;
 mod label;
 
 use crate::catalogue::{Datastore, DatastoreLabel, Flavor};
+use crate::ids::InstanceId;
 
 pub use label::{InvalidLabel, Label};
 
@@ -45,6 +46,32 @@ impl CreateCluster {
     /// Its members, 1 to 1000, in order.
     pub fn members(&self) -> &[MemberRequest] {
         &self.members
+    }
+}
+
+/// Members to be added to a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrowCluster {
+    pub(crate) members: Vec<MemberRequest>,
+}
+
+impl GrowCluster {
+    /// The new members, 1 to 1000, in order.
+    pub fn members(&self) -> &[MemberRequest] {
+        &self.members
+    }
+}
+
+/// Members to be removed from a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShrinkCluster {
+    pub(crate) leavers: Vec<InstanceId>,
+}
+
+impl ShrinkCluster {
+    /// The leavers, 1 to 1000, each once, in the order they were named.
+    pub fn leavers(&self) -> &[InstanceId] {
+        &self.leavers
     }
 }
 

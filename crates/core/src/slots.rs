@@ -149,6 +149,14 @@ impl SlotSet {
         self.0.iter().zip(other.0.iter()).all(|(mine, theirs)| mine & !theirs == 0)
     }
 
+    /// The slots of both sets.
+    pub fn union(mut self, other: &Self) -> Self {
+        for (mine, theirs) in self.0.iter_mut().zip(other.0.iter()) {
+            *mine |= theirs;
+        }
+        self
+    }
+
     /// Whether the two sets share a slot.
     pub fn intersects(&self, other: &Self) -> bool {
         self.0.iter().zip(other.0.iter()).any(|(mine, theirs)| mine & theirs != 0)
@@ -260,6 +268,8 @@ mod tests {
             let again: SlotSet = set.ranges().into_iter().collect();
             prop_assert_eq!(&again, &set);
             prop_assert!(again.is_subset(&set));
+            let united = ranges.iter().fold(SlotSet::empty(), |all, range| all.union(&SlotSet::from(*range)));
+            prop_assert_eq!(&united, &set);
             prop_assert_eq!(set.count(), set.ranges().iter().map(|r| u32::from(r.count())).sum::<u32>());
         }
 

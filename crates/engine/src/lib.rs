@@ -6,6 +6,7 @@
 mod backoff;
 mod concurrent;
 mod counts;
+mod debts;
 mod keeper;
 mod monitor;
 mod operation;
@@ -22,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redtrove_core::TaskId;
-use redtrove_core::plan::create;
+use redtrove_core::plan::Limits;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -59,8 +60,11 @@ pub struct Options {
     pub lease: Duration,
     /// The most tasks that run at the same time.
     pub max_running: usize,
-    /// The limits that a create keeps.
-    pub create: create::Limits,
+    /// The limits that operations keep.
+    pub limits: Limits,
+    /// How long a look waits for one member's view, where members may be dead and somebody waits for the outcome: a
+    /// third of `agent_call_low_timeout`.
+    pub look_within: Duration,
     /// The pause between two looks for tasks that nobody claimed.
     pub sweep_every: Duration,
     /// The pause between two looks for machines that no row wants.

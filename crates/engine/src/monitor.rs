@@ -12,7 +12,7 @@ use tracing::info;
 use crate::concurrent::all;
 use crate::keeper::Chain;
 use crate::ports::{Guest, GuestError, GuestStatus, StoreError};
-use crate::{Options, World};
+use crate::{Options, World, debts};
 
 /// Watches until shutdown, whenever this engine holds the monitor's lease.
 pub(crate) async fn run(world: &World, options: &Options, shutdown: &CancellationToken) {
@@ -36,6 +36,12 @@ async fn round(world: &World, options: &Options) -> Result<(), StoreError> {
     if !world.store.take_monitor(&options.owner, lease).await? {
         return Ok(());
     }
+    let watched = watch(world, options, lease).await;
+    // Members that cannot be told of are no reason to leave others in debt.
+    debts::settle(world).await.and(watched)
+}
+
+async fn watch(world: &World, options: &Options, lease: Duration) -> Result<(), StoreError> {
     let instances = world.store.complete_instances().await?;
     if instances.is_empty() {
         return Ok(());

@@ -21,8 +21,9 @@ use crate::backoff::Backoff;
 use crate::concurrent::all;
 use crate::keeper::{Chain, HeldLease, keep};
 use crate::ports::{BegunStep, Change, Claimed, EndedStep, Ending, Order, Outcome, Record, StoreError};
+use crate::operation::Work;
 use crate::steps::{self, Scene, StepError};
-use crate::task::StepOutcome;
+use crate::task::{StepOutcome, Task, Verdict};
 use crate::{Counts, Options, World, operation};
 
 /// How often the progress of a wait is written, at most.
@@ -66,7 +67,8 @@ pub(crate) async fn run(
             () = shutdown.cancelled() => Stopped::Shutdown,
         };
         match stopped {
-            Stopped::Ended(outcome) => counts.end(outcome == Outcome::Succeeded),
+            // A refusal is an answer, not a failure.
+            Stopped::Ended(outcome) => counts.end(!matches!(outcome, Outcome::Failed(_))),
             Stopped::LeaseLost => counts.lose(),
             Stopped::Shutdown => give_back(world, &lease, Duration::ZERO).await,
             Stopped::Panicked | Stopped::Broken(_) => {
@@ -105,7 +107,7 @@ async fn give_up(world: &World, lease: &HeldLease, claimed: &Claimed) -> bool {
         _ => Vec::new(),
     };
     let fault = Fault::internal(format!("not done within {} s, for an internal error", limit(claimed)));
-    let ending = failure(&instances, Failure { fault, members: Vec::new() }, Vec::new());
+    let ending = failure(&claimed.task, &instances, Failure { fault, members: Vec::new() }, Vec::new());
     match world.store.finish(&lease.get(), &ending).await {
         Ok(()) => true,
         Err(trouble) => {
@@ -121,9 +123,9 @@ fn limit(claimed: &Claimed) -> u64 {
 }
 
 /// The end of a task that failed.
-fn failure(instances: &[Instance], failure: Failure, ended: Vec<EndedStep>) -> Ending {
+fn failure(task: &Task, instances: &[Instance], failure: Failure, ended: Vec<EndedStep>) -> Ending {
     Ending {
-        faults: operation::faults(instances, &failure),
+        faults: operation::faults(task, instances, &failure),
         outcome: Outcome::Failed(failure.fault),
         cluster_deleted: false,
         lifecycles: Vec::new(),
@@ -177,6 +179,8 @@ struct Runner<'a> {
     version: DatastoreVersion,
     /// In member order.
     instances: Vec<Instance>,
+    /// What was asked for is allowed.
+    accepted: bool,
     last_seq: u64,
     wait: Option<OpenWait>,
     backoff: Backoff,
@@ -199,17 +203,39 @@ impl<'a> Runner<'a> {
         })?;
         let last_seq = world.store.steps(claimed.task.id).await?.last().map_or(0, |step| step.seq);
         let backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
-        let wait = None;
-        Ok(Some(Self { world, options, lease, claimed, started, cluster, version, instances, last_seq, wait, backoff }))
+        // What was accepted in this claim is in the row, not in what was claimed.
+        let row = world.store.task(claimed.task.id).await?;
+        let accepted = row.is_some_and(|task| task.verdict == Some(Verdict::Accepted));
+        Ok(Some(Self {
+            world,
+            options,
+            lease,
+            claimed,
+            started,
+            cluster,
+            version,
+            instances,
+            accepted,
+            last_seq,
+            wait: None,
+            backoff,
+        }))
     }
 
     async fn drive(&mut self) -> Result<Outcome, StoreError> {
         loop {
-            let elapsed = self.claimed.begun_ago.saturating_add(self.started.elapsed());
-            let kind = self.claimed.task.kind;
-            match operation::look(kind, self.world, self.options, &self.instances, elapsed).await {
+            let work = Work {
+                world: self.world,
+                options: self.options,
+                task: &self.claimed.task,
+                instances: &self.instances,
+                accepted: self.accepted,
+                elapsed: self.claimed.begun_ago.saturating_add(self.started.elapsed()),
+            };
+            match operation::look(&work).await? {
                 Next::Done => return self.succeed().await,
                 Next::Fail(failure) => return self.fail(failure).await,
+                Next::Refuse(fault) => return self.refuse(fault).await,
                 _ if self.started.elapsed() >= self.claimed.time_left => return self.fail(self.too_late()).await,
                 Next::Wait(wait) => self.wait(wait).await?,
                 Next::Do(steps) => {
@@ -273,7 +299,7 @@ impl<'a> Runner<'a> {
         let results = self.run_steps(steps).await;
         let mut record = Record::default();
         let (mut done, mut retry, mut seen) = (false, None, None);
-        let mut failed: Vec<(InstanceId, Fault)> = Vec::new();
+        let mut failed: Vec<(Option<InstanceId>, Fault)> = Vec::new();
         for ((step, seq), (result, at)) in steps.iter().zip(begun).zip(results) {
             let (outcome, error) = match result {
                 Ok(changes) => {
@@ -301,10 +327,8 @@ impl<'a> Runner<'a> {
         self.apply(&record.changes);
         if let Some((first, fault)) = failed.first() {
             let fault = Fault::new(fault.kind, format!("{}: {}", self.name_of(*first), fault.message));
-            return Ok(Some(Failure {
-                fault,
-                members: failed.into_iter().map(|(id, why)| (id, why.message)).collect(),
-            }));
+            let members = failed.into_iter().filter_map(|(id, why)| Some((id?, why.message))).collect();
+            return Ok(Some(Failure { fault, members }));
         }
         if let Some(seen) = seen {
             self.raise_generation(seen).await?;
@@ -320,7 +344,7 @@ impl<'a> Runner<'a> {
         let (ended, at) = (self.end_wait(StepOutcome::Done), self.world.clock.now());
         let begun: Vec<BegunStep> = steps
             .iter()
-            .map(|step| BegunStep { seq: self.next_seq(), name: step.name(), subject: Some(step.member()), at })
+            .map(|step| BegunStep { seq: self.next_seq(), name: step.name(), subject: step.member(), at })
             .collect();
         let seqs = begun.iter().map(|step| step.seq).collect();
         let progress = steps.first().map(|step| {
@@ -365,19 +389,27 @@ impl<'a> Runner<'a> {
         sleep(pause.min(self.claimed.time_left.saturating_sub(self.started.elapsed()))).await;
     }
 
-    fn name_of(&self, id: InstanceId) -> String {
+    /// The name of whom a step is about.
+    fn name_of(&self, id: Option<InstanceId>) -> String {
+        let Some(id) = id else { return format!("cluster {}", self.cluster.name) };
         self.instances.iter().find(|instance| instance.id == id).map_or_else(|| id.to_string(), |i| i.name.clone())
     }
 
     /// Keeps in memory what was just written.
     fn apply(&mut self, changes: &[Change]) {
         for change in changes {
+            self.accepted |= *change == Change::Accepted;
             let id = change.instance();
-            let Some(instance) = self.instances.iter_mut().find(|instance| instance.id == id) else { continue };
+            let Some(instance) = self.instances.iter_mut().find(|instance| Some(instance.id) == id) else { continue };
             match change {
                 Change::Address { ip, .. } => instance.ip = Some(ip.clone()),
                 Change::Node { node, .. } => instance.node_id = Some(*node),
                 Change::Gone { .. } => instance.lifecycle = Lifecycle::Deleted,
+                Change::Left { .. } if instance.lifecycle.may_become(Lifecycle::Deleting) => {
+                    instance.lifecycle = Lifecycle::Deleting;
+                }
+                // Who owes what is read anew for each look.
+                Change::Left { .. } | Change::Forgotten { .. } | Change::Accepted => {}
             }
         }
     }
@@ -387,7 +419,7 @@ impl<'a> Runner<'a> {
         let ending = Ending {
             outcome: Outcome::Succeeded,
             cluster_deleted: kind == crate::task::TaskKind::DeleteCluster,
-            lifecycles: operation::lifecycles(kind, &self.instances),
+            lifecycles: operation::lifecycles(&self.claimed.task, &self.instances),
             faults: Vec::new(),
             ended: self.end_wait(StepOutcome::Done),
         };
@@ -396,9 +428,23 @@ impl<'a> Runner<'a> {
         Ok(ending.outcome)
     }
 
+    async fn refuse(&mut self, fault: Fault) -> Result<Outcome, StoreError> {
+        let kind = self.claimed.task.kind;
+        let ending = Ending {
+            outcome: Outcome::Refused(fault.clone()),
+            cluster_deleted: false,
+            lifecycles: Vec::new(),
+            faults: Vec::new(),
+            ended: self.end_wait(StepOutcome::Done),
+        };
+        self.world.store.finish(&self.lease.get(), &ending).await?;
+        info!("task {} is refused: {kind} of cluster {}: {fault}", self.claimed.task.id, self.cluster.id);
+        Ok(ending.outcome)
+    }
+
     async fn fail(&mut self, failure: Failure) -> Result<Outcome, StoreError> {
         let ended = self.end_wait(StepOutcome::Failed);
-        let ending = self::failure(&self.instances, failure, ended);
+        let ending = self::failure(&self.claimed.task, &self.instances, failure, ended);
         self.world.store.finish(&self.lease.get(), &ending).await?;
         if let Outcome::Failed(fault) = &ending.outcome {
             let kind = self.claimed.task.kind;

@@ -3,12 +3,16 @@
 //! A step makes no choices. It answers with what is to be kept of it, or says whether trying again may help.
 
 mod add_slots;
+mod close;
 mod complete;
 mod destroy;
 mod ensure_machine;
+mod forget;
 mod join_fence;
+mod leave;
 mod meet;
 mod prepare;
+mod remove;
 
 use std::collections::HashMap;
 
@@ -91,8 +95,14 @@ pub(crate) async fn run(scene: &Scene<'_>, step: &Step) -> Result<Vec<Change>, S
         Step::AddSlots { member, node, slots, epoch, forming_node_timeout } => {
             add_slots::run(scene, *member, *node, *slots, *epoch, *forming_node_timeout).await
         }
-        Step::Meet { member, with } => meet::run(scene, *member, *with).await,
+        Step::Meet { member, with, joining } => meet::run(scene, *member, *with, *joining).await,
         Step::Complete { member } => complete::run(scene, *member).await,
         Step::Destroy { member } => destroy::run(scene, *member).await,
+        Step::Close { member, node } => close::run(scene, *member, *node).await,
+        Step::Reopen { member, node } => close::undo(scene, *member, *node).await,
+        Step::Accept => Ok(vec![Change::Accepted]),
+        Step::Leave { member, node } => leave::run(scene, *member, *node).await,
+        Step::Forget { member, nodes } => forget::run(scene, *member, nodes).await,
+        Step::Remove { member, hold_address } => remove::run(scene, *member, *hold_address).await,
     }
 }

@@ -2,14 +2,22 @@
 
 use std::time::Duration;
 
-use redtrove_core::request::CreateCluster;
+use redtrove_core::cluster::Cluster;
+use redtrove_core::instance::Instance;
+use redtrove_core::request::{CreateCluster, GrowCluster, MOST_MEMBERS, ShrinkCluster};
 use redtrove_core::slots::divide;
 use redtrove_core::{ClusterId, Fault, InstanceId, ProjectId, RequestId, TaskId};
 
+use tokio::time::{Instant, sleep};
+
 use crate::ports::{
-    Clock, DeleteSubmitted, Limits, NewCluster, NewInstance, NewTask, Store, StoreError, SubmitError, WakeUp,
+    Clock, DeleteSubmitted, Growth, Joiner, Limits, NewCluster, NewInstance, NewTask, Store, StoreError, SubmitError,
+    WakeUp,
 };
-use crate::task::TaskKind;
+use crate::task::{Task, TaskKind, Verdict};
+
+/// The pause between two looks for a verdict.
+const VERDICT_POLL: Duration = Duration::from_millis(50);
 
 /// Who asks, and in which request.
 #[derive(Debug, Clone)]
@@ -23,6 +31,7 @@ pub struct Asker {
 }
 
 impl Asker {
+    /// A task on a whole cluster, whose verdict nobody waits for.
     fn task(&self, kind: TaskKind, time_limit: Duration, clock: &dyn Clock) -> NewTask {
         NewTask {
             id: TaskId(clock.ordered_id()),
@@ -30,6 +39,8 @@ impl Asker {
             request: self.request.clone(),
             traceparent: self.traceparent.clone(),
             time_limit,
+            members: Vec::new(),
+            verdict_within: None,
         }
     }
 }
@@ -97,6 +108,74 @@ pub fn member_name(cluster: &str, number: u32) -> String {
     format!("{cluster}-member-{number}")
 }
 
+/// Takes a request for more members. Gives, beside the wake-up, the cluster as it is then, with the new members only.
+pub async fn grow(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    asker: &Asker,
+    cluster: ClusterId,
+    wanted: &GrowCluster,
+    limits: Limits,
+    time_limit: Duration,
+) -> Result<(WakeUp, Cluster, Vec<Instance>), SubmitError> {
+    let joiners: Vec<Joiner> = wanted
+        .members()
+        .iter()
+        .map(|member| Joiner {
+            id: InstanceId(clock.random_id()),
+            flavor_id: member.flavor.id.clone(),
+            ram_mb: member.flavor.ram,
+            volume_gb: member.volume_gb,
+        })
+        .collect();
+    let members = joiners.iter().map(|joiner| joiner.id).collect();
+    let task = NewTask { members, ..asker.task(TaskKind::GrowCluster, time_limit, clock) };
+    let growth = Growth { cluster, project: asker.project.clone(), joiners, task, limits };
+    let (row, instances) = store.grow_cluster(&growth).await?;
+    Ok((wake_up(cluster, &growth.task), row, instances))
+}
+
+/// Takes a request to remove members. Whoever asks may wait `verdict_within` for the task's verdict
+/// ([`await_verdict`]).
+pub async fn shrink(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    asker: &Asker,
+    cluster: ClusterId,
+    wanted: &ShrinkCluster,
+    verdict_within: Duration,
+    time_limit: Duration,
+) -> Result<WakeUp, SubmitError> {
+    let task = NewTask {
+        members: wanted.leavers().to_vec(),
+        verdict_within: Some(verdict_within),
+        ..asker.task(TaskKind::ShrinkCluster, time_limit, clock)
+    };
+    store.shrink_cluster(&asker.project, cluster, &task).await?;
+    Ok(wake_up(cluster, &task))
+}
+
+/// Waits for the verdict of a task, at most `within`: the fault if it is refused, nothing if it is accepted, if it
+/// comes to no verdict in time, or if the task has ended without one. A refusal that comes later leaves its fault on
+/// the cluster.
+pub async fn await_verdict(store: &dyn Store, task: TaskId, within: Duration) -> Result<Option<Fault>, StoreError> {
+    let begun = Instant::now();
+    let refused = |row: Option<Task>| row.and_then(|row| row.fault).unwrap_or_default();
+    while begun.elapsed() < within {
+        let Some(row) = store.task(task).await? else { return Ok(None) };
+        match row.verdict {
+            Some(Verdict::Refused) => return Ok(Some(Fault::forbidden(refused(Some(row))))),
+            Some(Verdict::Accepted) => return Ok(None),
+            None if row.state.is_end() => return Ok(None),
+            None => sleep(VERDICT_POLL).await,
+        }
+    }
+    match store.waive_verdict(task).await? {
+        Some(Verdict::Refused) => Ok(Some(Fault::forbidden(refused(store.task(task).await?)))),
+        Some(Verdict::Accepted) | None => Ok(None),
+    }
+}
+
 /// Takes a request to delete a cluster. The wake-up is absent if a delete is under way already.
 pub async fn delete(
     store: &dyn Store,
@@ -124,6 +203,13 @@ pub fn fault_of(error: &SubmitError, cluster: Option<ClusterId>) -> Fault {
             FaultKind::Unprocessable,
             format!("This action cannot be performed on the cluster while the current cluster task is '{task}'."),
         ),
+        SubmitError::NoInstance(id) => Fault::not_found(format!("Instance {id} does not exist.")),
+        SubmitError::LeavesNothing => {
+            Fault::bad_request("Must leave at least one instance in the cluster when shrinking.")
+        }
+        SubmitError::TooMany(count) => {
+            Fault::bad_request(format!("A cluster can have {MOST_MEMBERS} instances at most, not {count}."))
+        }
         SubmitError::Quota(resources) => {
             let names: Vec<_> = resources.iter().map(|name| format!("'{name}'")).collect();
             Fault::new(FaultKind::OverLimit, format!("Quota exceeded for resources: [{}].", names.join(", ")))

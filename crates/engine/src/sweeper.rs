@@ -12,7 +12,7 @@ use tracing::{error, info, warn};
 
 use crate::backoff::Backoff;
 use crate::keeper::Chain;
-use crate::ports::{Destroyed, StoreError};
+use crate::ports::{Destroyed, Keep, StoreError};
 use crate::{Engine, Offered, Options, World};
 
 /// Claims tasks that are due and nobody's, as many as there are free runners, until shutdown.
@@ -87,7 +87,7 @@ async fn sweep_orphans(world: &World) -> Result<(), Box<dyn std::error::Error + 
 
 /// One that cannot be removed now does not keep the others.
 async fn destroy(world: &World, orphan: InstanceId) {
-    match world.compute.destroy(orphan).await {
+    match world.compute.destroy(orphan, Keep::Nothing).await {
         Ok(Destroyed::Gone) => {
             warn!(instance.id = %orphan, "removed the machine of instance {orphan}, which was deleted before");
             world.guests.forget(orphan);

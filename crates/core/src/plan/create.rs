@@ -19,25 +19,10 @@ use std::time::Duration;
 
 use crate::fault::Fault;
 use crate::ids::{InstanceId, NodeId};
-use crate::instance::REDIS_PORT;
-use crate::plan::{Failure, Next, Step, Wait};
+use crate::plan::guests::{self, Peer, bring_up, why_not_fresh};
+use crate::plan::{Failure, Limits, Next, Sight, Step, Wait};
 use crate::slots::{SlotRange, SlotSet};
 use crate::topology::{NodeView, SlotMap};
-
-/// What was seen of one member.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Sight {
-    /// It has no machine yet.
-    NoMachine,
-    /// Its agent does not answer (yet), for this reason.
-    Silent(String),
-    /// Its agent has not been told what to run.
-    Unprepared,
-    /// Its redis-server does not answer (yet), for this reason.
-    Starting(String),
-    /// It answered.
-    View(Box<NodeView>),
-}
 
 /// A member of the cluster that is being made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,15 +41,6 @@ pub struct Member {
     pub sight: Sight,
 }
 
-/// The limits that a create keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// How long guests may take to be ready (`usage_timeout`).
-    pub guests_ready: Duration,
-    /// How long every redis-server must have been up before the cluster forms; zero but for measurements.
-    pub min_uptime: Duration,
-}
-
 /// The node timeout while `members` nodes form a cluster: the one place that decides it.
 ///
 /// Gossip spreads at half the node timeout, so short is fast; but the pings of a cluster grow with the square of its
@@ -74,65 +50,20 @@ pub fn forming_node_timeout(members: usize) -> Duration {
     Duration::from_millis(members.saturating_mul(10).clamp(500, 15_000))
 }
 
+impl Member {
+    fn peer<'a>(&'a self, view: &'a NodeView) -> Peer<'a> {
+        Peer { node: self.node, ip: self.ip.as_deref(), view }
+    }
+}
+
 /// What is left of a create that began `elapsed` ago. `members` are in member order.
 pub fn remaining(members: &[Member], limits: Limits, elapsed: Duration) -> Next {
-    let mut ready = Vec::with_capacity(members.len());
-    for member in members {
-        if let Sight::View(view) = &member.sight {
-            ready.push((member, view.as_ref()));
-        }
+    let rising: Vec<_> = members.iter().map(|member| (member.id, &*member.name, &member.sight)).collect();
+    if let Some(next) = bring_up(&rising, limits, elapsed) {
+        return next;
     }
-    if ready.len() == members.len() {
-        return form(&ready, limits);
-    }
-    if elapsed > limits.guests_ready {
-        return too_late(members, limits);
-    }
-    let steps: Vec<Step> = members.iter().filter_map(build_step).collect();
-    if !steps.is_empty() {
-        return Next::Do(steps);
-    }
-    Next::Wait(Wait {
-        name: "wait_guests",
-        progress: format!("{} of {} guests are ready", ready.len(), members.len()),
-        first: Duration::from_millis(20),
-        longest: Duration::from_millis(500),
-    })
-}
-
-/// The step that brings one member closer to having a redis-server, whatever the others do.
-fn build_step(member: &Member) -> Option<Step> {
-    match member.sight {
-        Sight::NoMachine => Some(Step::EnsureMachine { member: member.id }),
-        Sight::Unprepared => Some(Step::Prepare { member: member.id }),
-        Sight::Silent(_) | Sight::Starting(_) | Sight::View(_) => None,
-    }
-}
-
-/// The guests took too long, whatever the reason is: a provider that builds for ever is no better than a silent agent.
-fn too_late(members: &[Member], limits: Limits) -> Next {
-    let late: Vec<_> = members
-        .iter()
-        .filter_map(|member| {
-            let why = match &member.sight {
-                Sight::View(_) => return None,
-                Sight::NoMachine => "it has no machine".to_owned(),
-                Sight::Silent(detail) => format!("its guest agent does not answer: {detail}"),
-                Sight::Unprepared => "it is not prepared".to_owned(),
-                Sight::Starting(detail) => format!("its redis-server does not answer: {detail}"),
-            };
-            Some((member.id, format!("not ready within {} s: {why}", limits.guests_ready.as_secs())))
-        })
-        .collect();
-    let names: Vec<_> = members.iter().filter(|m| late.iter().any(|(id, _)| *id == m.id)).map(|m| &*m.name).collect();
-    Next::Fail(Failure {
-        fault: Fault::unavailable(format!(
-            "not ready within {} s: {}",
-            limits.guests_ready.as_secs(),
-            names.join(", ")
-        )),
-        members: late,
-    })
+    let views = members.iter().filter_map(|member| Some((member, member.sight.view()?)));
+    form(&views.collect::<Vec<_>>(), limits)
 }
 
 /// All members answer: fence, slots, meet, verify, complete.
@@ -189,24 +120,6 @@ fn epoch_of(order: usize) -> u64 {
     u64::try_from(order).unwrap_or(u64::MAX).saturating_add(1)
 }
 
-/// The fresh form of the join fence: what speaks against a node that was never looked at before.
-fn why_not_fresh(view: &NodeView) -> Option<String> {
-    let slots = view.own_slots();
-    // A handshake with whomever counts here: a node that was never touched has none.
-    let known = view.nodes.len();
-    if !slots.is_empty() {
-        Some(format!("a new node owns slots {slots}"))
-    } else if view.keys != 0 {
-        Some(format!("a new node holds {} keys", view.keys))
-    } else if known != 1 {
-        Some(format!("a new node knows {} other nodes", known.saturating_sub(1)))
-    } else if view.own_epoch() != 0 {
-        Some(format!("a new node has config epoch {}", view.own_epoch()))
-    } else {
-        None
-    }
-}
-
 /// The other form: what speaks against a node that was recorded as ours.
 fn why_not_ours(
     node: NodeId,
@@ -253,26 +166,15 @@ pub fn hubs(members: usize) -> usize {
 }
 
 /// About as many handshakes as a formation asks for.
-const MEETS: usize = 400;
+pub(super) const MEETS: usize = 400;
 
-/// A handshake that runs is left alone; one that was dropped shows as nothing at all and is begun again.
 fn meet_steps(ready: &[(&Member, &NodeView)]) -> Vec<Step> {
     let mut steps = Vec::new();
     for (order, hub) in ready.iter().enumerate().take(hubs(ready.len())) {
-        let others = ready.iter().skip(order + 1).filter(|other| are_strangers(hub, other));
-        steps.extend(others.map(|(member, _)| Step::Meet { member: member.id, with: hub.0.id }));
+        let others = ready.iter().skip(order + 1).filter(|other| hub.0.peer(hub.1).is_stranger_to(&other.0.peer(other.1)));
+        steps.extend(others.map(|(member, _)| Step::Meet { member: member.id, with: hub.0.id, joining: None }));
     }
     steps
-}
-
-/// Whether one of two members does not know the other, and they are not about to.
-fn are_strangers((one, one_view): &(&Member, &NodeView), (other, other_view): &(&Member, &NodeView)) -> bool {
-    let knows = |view: &NodeView, member: &Member| member.node.is_some_and(|node| view.node(node).is_some());
-    let shakes = |view: &NodeView, member: &Member| {
-        member.ip.as_ref().is_some_and(|ip| view.is_shaking_hands_with(ip, REDIS_PORT))
-    };
-    let acquainted = knows(one_view, other) && knows(other_view, one);
-    !(acquainted || shakes(one_view, other) || shakes(other_view, one))
 }
 
 /// Agreement: every member says ok, knows exactly the members, and has the planned slot map.
@@ -284,14 +186,7 @@ fn wait_for_agreement(ready: &[(&Member, &NodeView)]) -> Option<Wait> {
     if agree == ready.len() {
         return None;
     }
-    // Looking costs the nodes time that their gossip needs, most of all where many share a machine.
-    let pause = Duration::from_millis(u64::try_from(ready.len()).unwrap_or(u64::MAX).clamp(10, 200));
-    Some(Wait {
-        name: "verify",
-        progress: format!("{agree} of {} members agree", ready.len()),
-        first: pause,
-        longest: pause.saturating_mul(2),
-    })
+    Some(guests::wait_for_agreement(agree, ready.len()))
 }
 
 #[cfg(test)]

@@ -3,10 +3,14 @@
 //! The order of the checks is Trove's (`trove/cluster/service.py` and `models.py`), so that a request with several
 //! mistakes gets the answer that its client knows.
 
+use std::collections::BTreeSet;
+
 use crate::catalogue::{Datastore, DatastoreLabel, DatastoreVersion, Flavor};
 use crate::fault::{Fault, FaultKind};
-use crate::ids::DatastoreVersionId;
-use crate::request::{CreateCluster, Label, MOST_MEMBERS, MemberRequest, Offer, WantedCluster, WantedMember};
+use crate::ids::{DatastoreVersionId, InstanceId};
+use crate::request::{
+    CreateCluster, GrowCluster, Label, MOST_MEMBERS, MemberRequest, Offer, ShrinkCluster, WantedCluster, WantedMember,
+};
 
 /// The values of `locality`, as Nova's server groups name them.
 const LOCALITIES: [&str; 2] = ["affinity", "anti-affinity"];
@@ -20,7 +24,7 @@ impl CreateCluster {
     /// for a missing flavor or one without local storage, 404 for an unknown datastore or flavor, 413 for a volume
     /// that is too large, 501 for what this installation does not do.
     pub fn check(wanted: WantedCluster, offer: &Offer<'_>) -> Result<Self, Fault> {
-        check_member_count(wanted.members.len())?;
+        check_member_count("cluster.instances", wanted.members.len())?;
         let datastore = choose_version(&wanted.datastore, wanted.version.as_ref(), offer)?;
         check_locality(wanted.locality.as_ref())?;
         if wanted.configuration {
@@ -32,12 +36,34 @@ impl CreateCluster {
     }
 }
 
-fn check_member_count(count: usize) -> Result<(), Fault> {
+impl GrowCluster {
+    /// Holds `wanted` against `offer`. The new members have to be alike, not like the old ones.
+    ///
+    /// The faults are those of [`CreateCluster::check`] as far as they are about members.
+    pub fn check(wanted: &[WantedMember], offer: &Offer<'_>) -> Result<Self, Fault> {
+        check_member_count("grow", wanted.len())?;
+        let members = choose_members(wanted, offer)?;
+        check_alike(&members)?;
+        Ok(Self { members })
+    }
+}
+
+impl ShrinkCluster {
+    /// Takes the ids of the leavers; one that is named twice is one leaver. 400 for none and for more than a cluster
+    /// can have.
+    pub fn check(wanted: &[InstanceId]) -> Result<Self, Fault> {
+        check_member_count("shrink", wanted.len())?;
+        let mut seen = BTreeSet::new();
+        Ok(Self { leavers: wanted.iter().filter(|id| seen.insert(**id)).copied().collect() })
+    }
+}
+
+fn check_member_count(path: &str, count: usize) -> Result<(), Fault> {
     if (1..=MOST_MEMBERS).contains(&count) {
         return Ok(());
     }
     Err(Fault::bad_request(format!(
-        "Validation error: cluster.instances: must have 1 to {MOST_MEMBERS} instances, not {count}"
+        "Validation error: {path}: must have 1 to {MOST_MEMBERS} instances, not {count}"
     )))
 }
 

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use redtrove_core::Fault;
 use redtrove_core::instance::Instance;
-use redtrove_core::plan::create::{Limits, Member, Sight, remaining};
-use redtrove_core::plan::{Failure, Next};
+use redtrove_core::plan::create::{Member, remaining};
+use redtrove_core::plan::{Failure, Limits, Next};
 
 use crate::World;
 use crate::concurrent::all;
-use crate::ports::{Guest, GuestError, Seen};
+use crate::operation::sight;
 
 pub(super) async fn look(world: &World, limits: Limits, instances: &[Instance], elapsed: Duration) -> Next {
-    let sights = all(instances.iter().map(|instance| sight(world, instance)).collect()).await;
+    let sights = all(instances.iter().map(|instance| sight(world, instance, None)).collect()).await;
     let mut members = Vec::with_capacity(instances.len());
     for (instance, sight) in instances.iter().zip(sights) {
         let Some(slots) = instance.planned_slots else {
@@ -31,14 +31,4 @@ pub(super) async fn look(world: &World, limits: Limits, instances: &[Instance], 
         });
     }
     remaining(&members, limits, elapsed)
-}
-
-async fn sight(world: &World, instance: &Instance) -> Sight {
-    let Some(ip) = &instance.ip else { return Sight::NoMachine };
-    match world.guests.topology(&Guest { instance: instance.id, ip: ip.clone() }).await {
-        Ok(Seen::View(view)) => Sight::View(view),
-        Ok(Seen::Unprepared) => Sight::Unprepared,
-        Err(GuestError::RedisDown(detail)) => Sight::Starting(detail),
-        Err(error) => Sight::Silent(error.to_string()),
-    }
 }

@@ -4,11 +4,18 @@
 
 use redtrove_core::InstanceId;
 use redtrove_core::instance::REDIS_PORT;
+use redtrove_core::plan::Joining;
 
 use crate::ports::Change;
 use crate::steps::{Scene, StepError};
 
-pub(super) async fn run(scene: &Scene<'_>, member: InstanceId, with: InstanceId) -> Result<Vec<Change>, StepError> {
-    scene.world.guests.meet(&scene.guest(member)?, &scene.order, scene.ip(with)?, REDIS_PORT).await?;
+pub(super) async fn run(
+    scene: &Scene<'_>,
+    member: InstanceId,
+    with: InstanceId,
+    joining: Option<Joining>,
+) -> Result<Vec<Change>, StepError> {
+    let guest = scene.guest(member)?;
+    scene.world.guests.meet(&guest, &scene.order, scene.ip(with)?, REDIS_PORT, joining).await?;
     Ok(Vec::new())
 }
