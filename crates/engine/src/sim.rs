@@ -94,6 +94,11 @@ impl Sim {
         self.lock().machines.ids()
     }
 
+    /// The instances whose machines are gone and whose addresses are held back.
+    pub fn held_addresses(&self) -> Vec<redtrove_core::InstanceId> {
+        self.lock().machines.held()
+    }
+
     /// The node on an instance's machine, once it was prepared.
     pub fn node(&self, instance: redtrove_core::InstanceId) -> Option<Node> {
         self.lock().nodes.get(instance)

@@ -8,17 +8,31 @@ use redtrove_core::{Fault, InstanceId};
 
 use super::chaos::Trouble;
 use super::{Incarnation, State};
-use crate::ports::{Compute, ComputeError, Destroyed, InstanceSpec, Machine};
+use crate::ports::{Compute, ComputeError, Destroyed, InstanceSpec, Keep, Machine};
 
 #[derive(Debug, Default)]
 pub(super) struct Machines {
     ips: BTreeMap<InstanceId, String>,
+    /// Addresses that are held back for instances whose machines are gone.
+    held: BTreeMap<InstanceId, String>,
     made: u32,
 }
 
 impl Machines {
     pub(super) fn ids(&self) -> Vec<InstanceId> {
         self.ips.keys().copied().collect()
+    }
+
+    pub(super) fn held(&self) -> Vec<InstanceId> {
+        self.held.keys().copied().collect()
+    }
+
+    fn destroy(&mut self, instance: InstanceId, keep: Keep) {
+        let address = self.ips.remove(&instance);
+        match keep {
+            Keep::Nothing => self.held.retain(|held, _| *held != instance),
+            Keep::Address => self.held.extend(address.map(|address| (instance, address))),
+        }
     }
 
     pub(super) fn has(&self, instance: InstanceId, ip: &str) -> bool {
@@ -57,9 +71,9 @@ impl Compute for SimCompute {
         self.0.call("ensure", effect, |trouble| Err(fail(trouble))).await
     }
 
-    async fn destroy(&self, id: InstanceId) -> Result<Destroyed, ComputeError> {
+    async fn destroy(&self, id: InstanceId, keep: Keep) -> Result<Destroyed, ComputeError> {
         let effect = |state: &mut State, _| {
-            state.machines.ips.remove(&id);
+            state.machines.destroy(id, keep);
             state.nodes.remove(id);
             Ok(Destroyed::Gone)
         };
@@ -67,7 +81,7 @@ impl Compute for SimCompute {
     }
 
     async fn list(&self) -> Result<Vec<InstanceId>, ComputeError> {
-        self.0.call("list", |state, _| Ok(state.machines.ids()), |trouble| Err(fail(trouble))).await
+        self.0.call("list", |state, _| Ok([state.machines.ids(), state.machines.held()].concat()), |trouble| Err(fail(trouble))).await
     }
 
     async fn flavors(&self) -> Result<Vec<Flavor>, ComputeError> {

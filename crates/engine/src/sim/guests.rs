@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use redtrove_core::instance::RedisState;
+use redtrove_core::plan::Joining;
 use redtrove_core::topology::{NodeAddress, NodeLine, NodeView, Reach};
 use redtrove_core::{ClusterId, InstanceId, NodeId, SlotRange, SlotSet};
 
@@ -15,6 +16,10 @@ use crate::ports::{Guest, GuestError, GuestStatus, Guests, Order, PrepareSpec, S
 
 /// How long a handshake takes.
 const HANDSHAKE: Duration = Duration::from_millis(150);
+/// How long a node refuses to hear of one that it forgot.
+const BAN: Duration = Duration::from_secs(60);
+/// How long a node that was closed to tenants stays so.
+const CLOSED: Duration = Duration::from_secs(120);
 /// How long a node knows another before it passes on what it knows.
 const GOSSIP: Duration = Duration::from_millis(200);
 
@@ -37,6 +42,18 @@ pub struct Node {
     pub keys: u64,
     /// The other nodes it knows, each since when.
     pub known: BTreeMap<NodeId, Duration>,
+    /// It is cut off: its agent does not answer, and no other node hears of it.
+    pub down: bool,
+    /// Slots on their way out, with their target.
+    pub migrating: Vec<(u16, NodeId)>,
+    /// Slots on their way in, with their source.
+    pub importing: Vec<(u16, NodeId)>,
+    /// Closed to tenants until then.
+    pub closed_until: Option<Duration>,
+    /// It left its cluster; the id that it had there.
+    pub left: Option<NodeId>,
+    /// Nodes that it forgot, and until when it does not hear of them.
+    banned: BTreeMap<NodeId, Duration>,
     /// Handshakes that it began: with which address, and when.
     handshakes: BTreeMap<String, Duration>,
     ip: String,
@@ -71,10 +88,11 @@ impl Nodes {
 
     /// Lets handshakes end and gossip spread up to `now`.
     fn advance(&mut self, now: Duration) {
+        let up = |node: &&Node| !node.down;
         let addresses: BTreeMap<String, NodeId> =
-            self.by_instance.values().map(|node| (node.ip.clone(), node.id)).collect();
+            self.by_instance.values().filter(up).map(|node| (node.ip.clone(), node.id)).collect();
         let mut learned: Vec<(NodeId, NodeId, Duration)> = Vec::new();
-        for node in self.by_instance.values_mut() {
+        for node in self.by_instance.values_mut().filter(|node| !node.down) {
             let (ended, open) =
                 std::mem::take(&mut node.handshakes).into_iter().partition(|(_, begun)| now >= *begun + HANDSHAKE);
             node.handshakes = open;
@@ -86,31 +104,34 @@ impl Nodes {
                 }
             }
         }
-        self.learn(&learned);
+        self.learn(&learned, now);
         // A node that two know becomes known among the three; again until nothing new is learned.
         loop {
             let mut learned = Vec::new();
-            for node in self.by_instance.values() {
+            for node in self.by_instance.values().filter(up) {
                 for (peer, since) in &node.known {
                     let heard = *since + GOSSIP;
-                    let Some(peer) = self.by_instance.values().find(|other| other.id == *peer) else { continue };
+                    let peer = self.by_instance.values().filter(up).find(|other| other.id == *peer);
+                    // A peer speaks to those it knows itself.
+                    let Some(peer) = peer.filter(|peer| peer.known.contains_key(&node.id)) else { continue };
                     if now < heard {
                         continue;
                     }
                     learned.extend(peer.known.keys().map(|id| (node.id, *id, heard)));
                 }
             }
-            if !self.learn(&learned) {
+            if !self.learn(&learned, now) {
                 return;
             }
         }
     }
 
-    fn learn(&mut self, learned: &[(NodeId, NodeId, Duration)]) -> bool {
+    fn learn(&mut self, learned: &[(NodeId, NodeId, Duration)], now: Duration) -> bool {
         let mut news = false;
         for (who, whom, when) in learned {
             let Some(node) = self.by_instance.values_mut().find(|node| node.id == *who) else { continue };
-            if who != whom && !node.known.contains_key(whom) {
+            let banned = node.banned.get(whom).is_some_and(|until| now < *until);
+            if who != whom && !banned && !node.known.contains_key(whom) {
                 node.known.insert(*whom, *when);
                 news = true;
             }
@@ -128,6 +149,18 @@ impl Nodes {
                 line(other.id, &other.ip, other.id == node.id, other.epoch, slots)
             })
             .collect();
+        // Whoever is gone, or goes by another id by now, stays known until somebody says to forget it.
+        let missing: Vec<NodeId> =
+            node.known.keys().filter(|id| nodes.iter().all(|line| line.id != **id)).copied().collect();
+        nodes.extend(missing.into_iter().map(|id| NodeLine {
+            reach: Reach::Failed,
+            connected: false,
+            ..line(id, "", false, 0, SlotSet::empty())
+        }));
+        if let Some(own) = nodes.iter_mut().find(|line| line.myself) {
+            own.migrating.clone_from(&node.migrating);
+            own.importing.clone_from(&node.importing);
+        }
         for (n, ip) in node.handshakes.keys().enumerate() {
             if let Ok(placeholder) = format!("{:f>40x}", n + 1).parse() {
                 nodes.push(NodeLine {
@@ -138,14 +171,15 @@ impl Nodes {
             }
         }
         let covered: u32 = nodes.iter().map(|line| line.slots.count()).sum();
-        let gone = node.known.keys().any(|id| self.by_instance.values().all(|other| other.id != *id));
         NodeView {
             myself: node.id,
             nodes,
-            state_ok: covered == u32::from(redtrove_core::slots::SLOT_COUNT) && !gone,
+            state_ok: covered == u32::from(redtrove_core::slots::SLOT_COUNT),
             keys: node.keys,
             uptime_seconds: now.saturating_sub(node.started).as_secs(),
             complete: node.complete,
+            closed_for: node.closed_until.filter(|until| now < *until).map(|until| until.saturating_sub(now)),
+            left: node.left,
         }
     }
 }
@@ -183,7 +217,8 @@ fn fail<T>(trouble: Trouble) -> Result<T, GuestError> {
 impl State {
     /// The agent answers if its machine exists at the address.
     fn guest(&self, guest: &Guest) -> Result<(), GuestError> {
-        if self.machines.has(guest.instance, &guest.ip) {
+        let down = self.nodes.by_instance.get(&guest.instance).is_some_and(|node| node.down);
+        if self.machines.has(guest.instance, &guest.ip) && !down {
             Ok(())
         } else {
             Err(GuestError::Silent("no machine".to_owned()))
@@ -219,11 +254,43 @@ impl State {
             generation: order.generation,
             keys: 0,
             known: BTreeMap::new(),
+            down: false,
+            migrating: Vec::new(),
+            importing: Vec::new(),
+            closed_until: None,
+            left: None,
+            banned: BTreeMap::new(),
             handshakes: BTreeMap::new(),
             ip: guest.ip.clone(),
             started: now,
         };
         self.nodes.by_instance.insert(guest.instance, node);
+        Ok(())
+    }
+
+    /// The node of a guest for a change, if it is `wanted`.
+    fn this_node(&mut self, guest: &Guest, order: &Order, wanted: NodeId) -> Result<&mut Node, GuestError> {
+        let node = self.node_for_change(guest, order)?;
+        if node.id == wanted { Ok(node) } else { Err(GuestError::Refused("another node".to_owned())) }
+    }
+
+    fn leave(&mut self, guest: &Guest, order: &Order, wanted: NodeId, now: Duration) -> Result<(), GuestError> {
+        if self.node_for_change(guest, order)?.left == Some(wanted) {
+            return Ok(());
+        }
+        let new_id = self.nodes.new_id().ok_or_else(|| GuestError::Refused("no more ids".to_owned()))?;
+        let node = self.this_node(guest, order, wanted)?;
+        let shut = !node.complete || node.closed_until.is_some_and(|until| now < until);
+        if !shut || !node.slots.is_empty() || !node.migrating.is_empty() || !node.importing.is_empty() {
+            return Err(GuestError::Refused("it is open, or has slots".to_owned()));
+        }
+        node.left = Some(wanted);
+        node.id = new_id;
+        node.known.clear();
+        node.banned.clear();
+        node.handshakes.clear();
+        node.keys = 0;
+        node.epoch = 0;
         Ok(())
     }
 
@@ -303,10 +370,20 @@ impl Guests for SimGuests {
         self.0.call("add_slots", |state, _| state.add_slots(guest, order, &want), fail).await
     }
 
-    async fn meet(&self, guest: &Guest, order: &Order, ip: &str, _: u16) -> Result<(), GuestError> {
+    async fn meet(
+        &self,
+        guest: &Guest,
+        order: &Order,
+        ip: &str,
+        _: u16,
+        joining: Option<Joining>,
+    ) -> Result<(), GuestError> {
         let effect = |state: &mut State, now| {
             let peer = state.machines.at(ip).and_then(|peer| state.nodes.get(peer)).map(|peer| peer.id);
-            let node = state.node_for_change(guest, order)?;
+            let node = match joining {
+                Some(joining) => state.this_node(guest, order, joining.node)?,
+                None => state.node_for_change(guest, order)?,
+            };
             if peer.is_none_or(|peer| !node.known.contains_key(&peer)) {
                 node.handshakes.entry(ip.to_owned()).or_insert(now);
             }
@@ -321,6 +398,44 @@ impl Guests for SimGuests {
             Ok(())
         };
         self.0.call("complete", effect, fail).await
+    }
+
+    async fn close(&self, guest: &Guest, order: &Order, node: NodeId) -> Result<(), GuestError> {
+        let effect = |state: &mut State, now| {
+            let node = state.this_node(guest, order, node)?;
+            if !node.complete {
+                return Err(GuestError::Refused("not complete".to_owned()));
+            }
+            node.closed_until = Some(now + CLOSED);
+            Ok(())
+        };
+        self.0.call("close", effect, fail).await
+    }
+
+    async fn reopen(&self, guest: &Guest, order: &Order, node: NodeId) -> Result<(), GuestError> {
+        let effect = |state: &mut State, _| {
+            state.this_node(guest, order, node)?.closed_until = None;
+            Ok(())
+        };
+        self.0.call("reopen", effect, fail).await
+    }
+
+    async fn leave(&self, guest: &Guest, order: &Order, node: NodeId) -> Result<(), GuestError> {
+        self.0.call("leave", |state, now| state.leave(guest, order, node, now), fail).await
+    }
+
+    async fn remove_nodes(&self, guest: &Guest, order: &Order, nodes: &[NodeId]) -> Result<(), GuestError> {
+        let effect = |state: &mut State, now: Duration| {
+            // What it heard until now it has heard; from now on it does not listen.
+            state.nodes.advance(now);
+            let node = state.node_for_change(guest, order)?;
+            for forgotten in nodes.iter().filter(|forgotten| **forgotten != node.id) {
+                node.known.remove(forgotten);
+                node.banned.insert(*forgotten, now + BAN);
+            }
+            Ok(())
+        };
+        self.0.call("remove_nodes", effect, fail).await
     }
 
     fn forget(&self, _: InstanceId) {}

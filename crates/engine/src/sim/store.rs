@@ -10,16 +10,17 @@ use redtrove_core::catalogue::{Datastore, DatastoreVersion, Flavor};
 use redtrove_core::cluster::Cluster;
 use redtrove_core::ids::DatastoreVersionId;
 use redtrove_core::instance::{Heard, Instance};
-use redtrove_core::{ClusterId, InstanceId, ProjectId, TaskId, Timestamp};
+use redtrove_core::{ClusterId, InstanceId, NodeId, ProjectId, TaskId, Timestamp};
 pub(super) use tables::Tables;
 
 use super::chaos::Trouble;
 use super::clock::date;
 use super::{Incarnation, State};
 use crate::ports::{
-    Claimed, DeleteSubmitted, Ending, Lease, NewCluster, NewTask, NewVersion, Record, Store, StoreError, SubmitError,
+    Claimed, DeleteSubmitted, Ending, Growth, Lease, NewCluster, NewTask, NewVersion, Record, RemovedNode, Store,
+    StoreError, SubmitError,
 };
-use crate::task::{StepRecord, Task};
+use crate::task::{StepRecord, Task, Verdict};
 
 /// [`Store`] of a simulated world.
 #[derive(Debug, Clone)]
@@ -88,6 +89,50 @@ impl Store for SimStore {
             transaction(state, now, |tables, now| tables.delete_cluster(project, cluster, task, now))
         };
         self.0.call("delete_cluster", effect, refuse).await
+    }
+
+    async fn grow_cluster(&self, growth: &Growth) -> Result<(Cluster, Vec<Instance>), SubmitError> {
+        let effect = |state: &mut State, now| transaction(state, now, |tables, now| tables.grow_cluster(growth, now));
+        self.0.call("grow_cluster", effect, refuse).await
+    }
+
+    async fn shrink_cluster(&self, project: &ProjectId, cluster: ClusterId, task: &NewTask) -> Result<(), SubmitError> {
+        let effect = |state: &mut State, now| {
+            transaction(state, now, |tables, now| tables.shrink_cluster(project, cluster, task, now))
+        };
+        self.0.call("shrink_cluster", effect, refuse).await
+    }
+
+    async fn waive_verdict(&self, task: TaskId) -> Result<Option<Verdict>, StoreError> {
+        self.write("waive_verdict", |tables, _| Ok(tables.waive_verdict(task))).await
+    }
+
+    async fn removed_nodes(&self, cluster: Option<ClusterId>) -> Result<Vec<RemovedNode>, StoreError> {
+        self.read("removed_nodes", |tables| tables.removed_nodes(cluster)).await
+    }
+
+    async fn pay_debts(&self, paid: &[(NodeId, InstanceId)]) -> Result<(), StoreError> {
+        self.write("pay_debts", |tables, now| {
+            tables.pay_debts(paid, now);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn owe_again(&self, node: NodeId, debtors: &[InstanceId]) -> Result<(), StoreError> {
+        self.write("owe_again", |tables, _| {
+            tables.owe_again(node, debtors);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn drop_removed_node(&self, node: NodeId) -> Result<(), StoreError> {
+        self.write("drop_removed_node", |tables, _| {
+            tables.drop_removed_node(node);
+            Ok(())
+        })
+        .await
     }
 
     async fn cluster(&self, id: ClusterId) -> Result<Option<(Cluster, Vec<Instance>)>, StoreError> {

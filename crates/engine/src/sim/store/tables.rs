@@ -7,13 +7,18 @@ use redtrove_core::catalogue::{Datastore, DatastoreLabel, DatastoreVersion, Flav
 use redtrove_core::cluster::{Cluster, ClusterTask};
 use redtrove_core::ids::DatastoreVersionId;
 use redtrove_core::instance::{Heard, Instance, Lifecycle};
-use redtrove_core::{ClusterId, InstanceId, ProjectId, TaskId, Timestamp};
+use redtrove_core::{ClusterId, InstanceId, NodeId, ProjectId, TaskId, Timestamp};
 
 use crate::ports::{
-    Change, Claimed, DeleteSubmitted, Ending, HIGHEST_SEEN, Lease, NewCluster, NewInstance, NewTask, NewVersion,
-    Outcome, Record, StoreError, SubmitError,
+    Change, Claimed, DeleteSubmitted, Ending, HIGHEST_SEEN, Lease, Limits, NewCluster, NewInstance, NewTask,
+    NewVersion, Outcome, Record, StoreError, SubmitError,
 };
-use crate::task::{StepRecord, Task, TaskState};
+use crate::task::{StepRecord, Task, TaskState, Verdict};
+
+mod debts;
+mod members;
+
+use debts::Removed;
 
 #[derive(Debug, Clone)]
 struct ClusterRow {
@@ -29,6 +34,8 @@ struct TaskRow {
     lease_ends: Timestamp,
     not_before: Timestamp,
     steps: Vec<StepRecord>,
+    /// Until then somebody waits for the verdict.
+    verdict_by: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -40,6 +47,7 @@ pub(in crate::sim) struct Tables {
     datastores: BTreeMap<String, Datastore>,
     flavors: Vec<Flavor>,
     monitor: Option<(String, Timestamp)>,
+    pub(super) removed: BTreeMap<NodeId, Removed>,
 }
 
 fn size(gb: u64) -> i64 {
@@ -52,26 +60,11 @@ impl Tables {
     }
 
     pub(super) fn create_cluster(&mut self, new: &NewCluster, now: Timestamp) -> Result<(), SubmitError> {
-        let (instances, volumes) = self.used(&new.project);
-        let instances = instances + size(new.instances.len() as u64);
-        let volumes = new.instances.iter().fold(volumes, |sum, instance| sum.saturating_add(size(instance.volume_gb)));
-        let over = |used: i64, limit: i64| limit >= 0 && used > limit;
-        let mut exceeded: Vec<_> =
-            [("instances", over(instances, new.limits.instances)), ("volumes", over(volumes, new.limits.volumes_gb))]
-                .into_iter()
-                .filter_map(|(name, over)| over.then_some(name))
-                .collect();
-        // A sum that is out of range is over every limit, even over none.
-        if volumes == i64::MAX && !exceeded.contains(&"volumes") {
-            exceeded.push("volumes");
-        }
-        if !exceeded.is_empty() {
-            return Err(SubmitError::Quota(exceeded));
-        }
+        let volumes: Vec<u64> = new.instances.iter().map(|instance| instance.volume_gb).collect();
+        self.use_quota(&new.project, &volumes, new.limits)?;
         if self.tasks.contains_key(&new.task.id) || self.clusters.contains_key(&new.id) {
             return Err(StoreError::Broken("the id is another's".into()).into());
         }
-        self.used.insert(new.project.clone(), (instances, volumes));
         let datastore = self.label(new.version)?;
         let cluster = Cluster {
             id: new.id,
@@ -89,6 +82,28 @@ impl Tables {
             self.instances.insert(instance.id, (new.project.clone(), self.instance(new.id, instance, now)));
         }
         self.add_task(new.id, &new.task, now);
+        Ok(())
+    }
+
+    /// Raises what the project uses by instances with volumes of these sizes.
+    pub(super) fn use_quota(&mut self, project: &ProjectId, volumes: &[u64], limits: Limits) -> Result<(), SubmitError> {
+        let (instances, sum) = self.used(project);
+        let instances = instances + size(volumes.len() as u64);
+        let sum = volumes.iter().fold(sum, |sum, volume| sum.saturating_add(size(*volume)));
+        let over = |used: i64, limit: i64| limit >= 0 && used > limit;
+        let mut exceeded: Vec<_> =
+            [("instances", over(instances, limits.instances)), ("volumes", over(sum, limits.volumes_gb))]
+                .into_iter()
+                .filter_map(|(name, over)| over.then_some(name))
+                .collect();
+        // A sum that is out of range is over every limit, even over none.
+        if sum == i64::MAX && !exceeded.contains(&"volumes") {
+            exceeded.push("volumes");
+        }
+        if !exceeded.is_empty() {
+            return Err(SubmitError::Quota(exceeded));
+        }
+        self.used.insert(project.clone(), (instances, sum));
         Ok(())
     }
 
@@ -126,7 +141,9 @@ impl Tables {
             id: new.id,
             cluster,
             kind: new.kind,
+            members: new.members.clone(),
             state: TaskState::Pending,
+            verdict: None,
             step: None,
             progress: None,
             attempt: 0,
@@ -139,7 +156,8 @@ impl Tables {
             started: None,
             ended: None,
         };
-        let row = TaskRow { task, token: 0, lease_ends: now, not_before: now, steps: Vec::new() };
+        let verdict_by = new.verdict_within.map(|within| now.after(within));
+        let row = TaskRow { task, token: 0, lease_ends: now, not_before: now, steps: Vec::new(), verdict_by };
         self.tasks.insert(new.id, row);
     }
 
@@ -288,6 +306,9 @@ impl Tables {
             row.task.step = Some((*step).to_owned());
             row.task.progress = Some(progress.clone());
         }
+        if record.changes.contains(&Change::Accepted) {
+            row.task.verdict = Some(Verdict::Accepted);
+        }
         for change in &record.changes {
             self.change(change, now);
         }
@@ -295,10 +316,13 @@ impl Tables {
     }
 
     fn change(&mut self, change: &Change, now: Timestamp) {
-        let id = change.instance();
+        let Some(id) = change.instance() else { return };
         let Some((project, instance)) = self.instances.get_mut(&id) else { return };
         instance.updated = now;
         match change {
+            Change::Accepted => {}
+            Change::Left { .. } => self.left(id, now),
+            Change::Forgotten { node, .. } => self.pay_debts(&[(*node, id)], now),
             Change::Address { ip, .. } => instance.ip = Some(ip.clone()),
             Change::Node { node, .. } => instance.node_id = Some(*node),
             Change::Gone { .. } => {
@@ -324,8 +348,13 @@ impl Tables {
         end_steps(row, &ending.ended);
         let fault = match &ending.outcome {
             Outcome::Succeeded => None,
-            Outcome::Failed(fault) => Some(fault.message.clone()),
+            Outcome::Failed(fault) | Outcome::Refused(fault) => Some(fault.message.clone()),
         };
+        let refused = matches!(ending.outcome, Outcome::Refused(_));
+        let awaited = refused && row.verdict_by.is_some_and(|by| now <= by);
+        if refused {
+            row.task.verdict = Some(Verdict::Refused);
+        }
         row.task.state = if fault.is_none() { TaskState::Succeeded } else { TaskState::Failed };
         row.task.fault.clone_from(&fault);
         row.task.lease_owner = None;
@@ -333,12 +362,15 @@ impl Tables {
         if let Some(row) = self.clusters.get_mut(&lease.cluster) {
             row.cluster.task = ClusterTask::None;
             row.cluster.operation = None;
-            row.cluster.fault = fault;
+            if !awaited {
+                row.cluster.fault = fault;
+            }
             row.cluster.updated = now;
             row.deleted |= ending.cluster_deleted;
         }
         let mut gone: Vec<InstanceId> = Vec::new();
         if ending.cluster_deleted {
+            self.owe_nothing(lease.cluster, now);
             gone.extend(self.instances.values().filter(|(_, i)| i.cluster == lease.cluster).map(|(_, i)| i.id));
         }
         gone.extend(ending.lifecycles.iter().filter(|(_, next)| *next == Lifecycle::Deleted).map(|(id, _)| *id));
@@ -442,7 +474,9 @@ impl Tables {
 
     pub(super) fn deleted_among(&self, ids: &[InstanceId]) -> BTreeSet<InstanceId> {
         let deleted = |id: &&InstanceId| {
-            self.instances.get(id).is_some_and(|(_, instance)| instance.lifecycle == Lifecycle::Deleted)
+            let removed = self.removed.values().any(|removed| removed.instance == **id);
+            let row = self.instances.get(id);
+            !removed && row.is_some_and(|(_, instance)| instance.lifecycle == Lifecycle::Deleted)
         };
         ids.iter().filter(deleted).copied().collect()
     }

@@ -1,0 +1,93 @@
+//! Growing and shrinking: what these submissions write.
+
+use redtrove_core::cluster::{Cluster, ClusterTask};
+use redtrove_core::instance::{Instance, Lifecycle};
+use redtrove_core::request::MOST_MEMBERS;
+use redtrove_core::{ClusterId, ProjectId, TaskId, Timestamp};
+
+use super::Tables;
+use crate::ports::{Growth, NewInstance, NewTask, SubmitError};
+use crate::submit::member_name;
+use crate::task::Verdict;
+
+impl Tables {
+    /// The cluster begins a task that starts from NONE.
+    fn busy(
+        &mut self,
+        project: &ProjectId,
+        id: ClusterId,
+        task: &NewTask,
+        now: Timestamp,
+    ) -> Result<Cluster, SubmitError> {
+        let row = self.clusters.get_mut(&id).filter(|row| !row.deleted && row.cluster.project == *project);
+        let cluster = &mut row.ok_or(SubmitError::NotFound)?.cluster;
+        if cluster.task != ClusterTask::None {
+            return Err(SubmitError::Busy(cluster.task));
+        }
+        cluster.task = task.kind.cluster_task();
+        cluster.operation = Some(task.id);
+        cluster.updated = now;
+        Ok(cluster.clone())
+    }
+
+    pub(in crate::sim::store) fn grow_cluster(
+        &mut self,
+        growth: &Growth,
+        now: Timestamp,
+    ) -> Result<(Cluster, Vec<Instance>), SubmitError> {
+        let cluster = self.busy(&growth.project, growth.cluster, &growth.task, now)?;
+        let ever = || self.instances.values().map(|(_, i)| i).filter(|i| i.cluster == growth.cluster);
+        let count = ever().filter(|i| i.lifecycle != Lifecycle::Deleted).count() + growth.joiners.len();
+        if count > MOST_MEMBERS {
+            return Err(SubmitError::TooMany(count));
+        }
+        let highest = ever().map(|i| i.number).max().unwrap_or_default();
+        let volumes: Vec<u64> = growth.joiners.iter().map(|joiner| joiner.volume_gb).collect();
+        self.use_quota(&growth.project, &volumes, growth.limits)?;
+        let mut joined = Vec::new();
+        for (number, joiner) in (highest + 1..).zip(&growth.joiners) {
+            let new = NewInstance {
+                id: joiner.id,
+                name: member_name(&cluster.name, number),
+                number,
+                flavor_id: joiner.flavor_id.clone(),
+                ram_mb: joiner.ram_mb,
+                volume_gb: joiner.volume_gb,
+                planned_slots: None,
+            };
+            let instance = self.instance(growth.cluster, &new, now);
+            self.instances.insert(joiner.id, (growth.project.clone(), instance.clone()));
+            joined.push(instance);
+        }
+        self.add_task(growth.cluster, &growth.task, now);
+        Ok((cluster, joined))
+    }
+
+    pub(in crate::sim::store) fn shrink_cluster(
+        &mut self,
+        project: &ProjectId,
+        id: ClusterId,
+        task: &NewTask,
+        now: Timestamp,
+    ) -> Result<(), SubmitError> {
+        self.busy(project, id, task, now)?;
+        let standing: Vec<_> = self.cluster(id).map(|(_, members)| members).unwrap_or_default();
+        let is_here = |wanted| standing.iter().any(|instance| instance.id == wanted);
+        if let Some(missing) = task.members.iter().find(|wanted| !is_here(**wanted)) {
+            return Err(SubmitError::NoInstance(*missing));
+        }
+        if standing.iter().all(|instance| task.members.contains(&instance.id)) {
+            return Err(SubmitError::LeavesNothing);
+        }
+        self.add_task(id, task, now);
+        Ok(())
+    }
+
+    pub(in crate::sim::store) fn waive_verdict(&mut self, task: TaskId) -> Option<Verdict> {
+        let row = self.tasks.get_mut(&task)?;
+        if row.task.verdict.is_none() {
+            row.verdict_by = None;
+        }
+        row.task.verdict
+    }
+}
