@@ -59,7 +59,10 @@ pub fn remaining(shrinking: &Shrinking<'_>, limits: Limits, elapsed: Duration) -
     if !inside.is_empty() {
         return leave(shrinking, &live, &inside, limits, elapsed);
     }
-    if let Some(burst) = forget(&live, shrinking.removed) {
+    // A member that answers but cannot be made to forget keeps nobody for ever: the debt is recorded.
+    if elapsed <= limits.guests_ready.saturating_mul(2)
+        && let Some(burst) = forget(&live, shrinking.removed)
+    {
         return burst;
     }
     if !shrinking.accepted {

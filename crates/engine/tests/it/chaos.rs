@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use redtrove_engine::Engine;
-use redtrove_engine::sim::{Chaos, Sim, Trouble};
+use redtrove_engine::sim::{Chaos, Trouble};
 use redtrove_engine::task::TaskState;
 use tokio_util::sync::CancellationToken;
 
@@ -21,22 +21,15 @@ async fn calls_of_a_create() -> u64 {
 }
 
 async fn calls_of_a_delete() -> u64 {
-    let (sim, cluster) = formed(0).await;
+    let (sim, cluster) = formed(0, MEMBERS).await;
     let wake = submit_delete(&sim, cluster).await;
     sim.set_chaos(Chaos::Calm);
     run_until_ended(&sim, wake.task).await;
     sim.calls()
 }
 
-async fn formed(seed: u64) -> (Sim, redtrove_core::ClusterId) {
-    let sim = world(seed).await;
-    let (cluster, task) = submit_create(&sim, MEMBERS).await;
-    assert_eq!(run_until_ended(&sim, task).await, TaskState::Succeeded);
-    (sim, cluster)
-}
-
 /// What the world may do to call `n` that a task must survive.
-fn accidents(n: u64) -> [Chaos; 5] {
+pub(crate) fn accidents(n: u64) -> [Chaos; 5] {
     [
         Chaos::DieBefore(n),
         Chaos::DieAfter(n),
@@ -72,7 +65,7 @@ fn a_delete_survives_one_accident_at_any_call() {
     for n in 1..=calls {
         for chaos in accidents(n) {
             case(async {
-                let (sim, cluster) = formed(n).await;
+                let (sim, cluster) = formed(n, MEMBERS).await;
                 let wake = submit_delete(&sim, cluster).await;
                 sim.set_chaos(chaos);
                 assert_eq!(run_until_ended(&sim, wake.task).await, TaskState::Succeeded, "{chaos:?}");
@@ -114,7 +107,7 @@ async fn what_fails_for_good_ends_the_create_and_a_delete_cleans_up() {
 #[tokio::test(start_paused = true)]
 async fn a_delete_that_fails_for_good_says_so_and_may_be_asked_for_again() {
     for trouble in [Trouble::Transient, Trouble::Permanent] {
-        let (sim, cluster) = formed(3).await;
+        let (sim, cluster) = formed(3, MEMBERS).await;
         let wake = submit_delete(&sim, cluster).await;
         sim.set_chaos(Chaos::FailForGood("destroy", trouble));
         assert_eq!(run_until_ended(&sim, wake.task).await, TaskState::Failed);

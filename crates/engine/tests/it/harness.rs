@@ -6,11 +6,13 @@ use std::time::Duration;
 use redtrove_core::cluster::{Cluster, ClusterTask};
 use redtrove_core::ids::{DatastoreId, DatastoreVersionId};
 use redtrove_core::instance::{Instance, Lifecycle};
-use redtrove_core::plan::create;
+use redtrove_core::plan;
 use redtrove_core::slots::divide;
 use redtrove_core::topology::Engine as Server;
 use redtrove_core::{ClusterId, InstanceId, ProjectId, RequestId, SlotSet, TaskId};
-use redtrove_engine::ports::{Limits, NewCluster, NewInstance, NewTask, NewVersion, WakeUp};
+use redtrove_engine::ports::{
+    Growth, Joiner, Limits, NewCluster, NewInstance, NewTask, NewVersion, SubmitError, WakeUp,
+};
 use redtrove_engine::sim::{Chaos, Sim};
 use redtrove_engine::submit::{self, Asker};
 use redtrove_engine::task::{TaskKind, TaskState};
@@ -25,7 +27,8 @@ pub(crate) fn options(owner: &str) -> Options {
         owner: owner.to_owned(),
         lease: Duration::from_secs(30),
         max_running: 4,
-        create: create::Limits { guests_ready: Duration::from_secs(120), min_uptime: Duration::ZERO },
+        limits: plan::Limits { guests_ready: Duration::from_secs(120), min_uptime: Duration::ZERO },
+        look_within: Duration::from_secs(5),
         sweep_every: Duration::from_secs(2),
         orphans_every: Duration::from_secs(20),
         heartbeat: Duration::from_secs(10),
@@ -101,7 +104,75 @@ fn new_task(clock: &dyn Clock, kind: TaskKind) -> NewTask {
         request: asker().request,
         traceparent: None,
         time_limit: TIME_LIMIT,
+        members: Vec::new(),
+        verdict_within: None,
     }
+}
+
+/// A world with a cluster of `members` members.
+pub(crate) async fn formed(seed: u64, members: usize) -> (Sim, ClusterId) {
+    let sim = world(seed).await;
+    let (cluster, task) = submit_create(&sim, members).await;
+    assert_eq!(run_until_ended(&sim, task).await, TaskState::Succeeded);
+    (sim, cluster)
+}
+
+/// Submits a grow by `joiners` members, as the API does.
+pub(crate) async fn submit_grow(sim: &Sim, cluster: ClusterId, joiners: usize) -> Result<TaskId, SubmitError> {
+    let World { store, clock, .. } = sim.observer();
+    let joiner = |_| Joiner { id: InstanceId(clock.random_id()), flavor_id: "1".to_owned(), ram_mb: 512, volume_gb: 2 };
+    let joiners: Vec<Joiner> = (0..joiners).map(joiner).collect();
+    let members = joiners.iter().map(|joiner| joiner.id).collect();
+    let task = NewTask { members, ..new_task(&*clock, TaskKind::GrowCluster) };
+    let id = task.id;
+    let limits = Limits { instances: -1, volumes_gb: -1 };
+    store.grow_cluster(&Growth { cluster, project: project(), joiners, task, limits }).await?;
+    Ok(id)
+}
+
+/// Submits a shrink, as the API does.
+pub(crate) async fn submit_shrink(sim: &Sim, cluster: ClusterId, leavers: &[InstanceId]) -> TaskId {
+    let World { store, clock, .. } = sim.observer();
+    let task = NewTask {
+        members: leavers.to_vec(),
+        verdict_within: Some(Duration::from_secs(15)),
+        ..new_task(&*clock, TaskKind::ShrinkCluster)
+    };
+    store.shrink_cluster(&project(), cluster, &task).await.unwrap();
+    task.id
+}
+
+/// The cluster's instances that are not deleted, in member order.
+pub(crate) async fn instances(sim: &Sim, id: ClusterId) -> Vec<Instance> {
+    cluster(sim, id).await.expect("the cluster is there").1
+}
+
+/// Runs a taskmanager's monitor for as long as it takes to pay debts and to look twice.
+pub(crate) async fn settle(sim: &Sim) {
+    let engine = Engine::new(sim.incarnation(), options("settler"), CancellationToken::new());
+    let watched = async { tokio::join!(engine.run_monitor(), engine.run_orphan_sweeper()) };
+    let _ = tokio::time::timeout(Duration::from_secs(180), watched).await;
+}
+
+/// The cluster is idle and without fault, and so is each of its `members` members; nobody knows anybody else, every
+/// slot is owned once, and nothing is left of former members.
+pub(crate) async fn assert_whole(sim: &Sim, id: ClusterId, members: usize) {
+    let (cluster, instances) = cluster(sim, id).await.expect("the cluster is there");
+    assert_eq!((cluster.task, cluster.operation, cluster.fault), (ClusterTask::None, None, None));
+    assert_eq!(instances.len(), members);
+    let nodes: Vec<_> = instances.iter().map(|i| sim.node(i.id).expect("every member has a node")).collect();
+    for (instance, node) in instances.iter().zip(&nodes) {
+        assert_eq!((instance.lifecycle, &instance.fault), (Lifecycle::Complete, &None));
+        assert_eq!(instance.node_id, Some(node.id));
+        assert!(node.complete && node.left.is_none(), "{} is open to tenants", instance.name);
+        let others = nodes.iter().filter(|other| other.id != node.id).map(|other| other.id);
+        assert!(node.known.keys().copied().eq(sorted(others)), "{} knows the others and nobody else", instance.name);
+    }
+    assert_eq!(nodes.iter().map(|node| node.slots.count()).sum::<u32>(), 16_384);
+    assert_eq!(sim.machines().len(), members, "nothing stands but the members");
+    assert_eq!(sim.held_addresses(), []);
+    assert_eq!(sim.observer().store.removed_nodes(None).await.unwrap(), []);
+    assert_eq!(sim.used(&project()), (members as i64, 2 * members as i64));
 }
 
 /// Runs a daemon on the side: one that is dead or frozen is stuck, and ends with its case.
@@ -196,7 +267,7 @@ pub(crate) async fn assert_failed(sim: &Sim, id: ClusterId) {
 /// Nothing is left of the cluster: no row to be seen, no machine, no quota in use.
 pub(crate) async fn assert_gone(sim: &Sim, id: ClusterId) {
     assert!(cluster(sim, id).await.is_none());
-    assert_eq!(sim.machines(), []);
+    assert_eq!((sim.machines(), sim.held_addresses()), (vec![], vec![]));
     assert_eq!(sim.used(&project()), (0, 0));
 }
 
