@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use redtrove_bus::{Consumer, Settings};
 use redtrove_compute::Local;
-use redtrove_core::plan::create::Limits;
+use redtrove_core::plan::Limits;
 use redtrove_engine::{Clock, Engine, Guests, Options, Store, World};
 use redtrove_guest_rpc::client;
 use redtrove_service::{DaemonConfig, Health, Metrics, Shutdown, SystemClock, notify, secrets};
@@ -120,10 +120,11 @@ fn options(config: &Config, owner: &str) -> Options {
         owner: owner.to_owned(),
         lease: taskmanager.lease_seconds.duration(),
         max_running: usize::try_from(taskmanager.max_running_tasks.get()).unwrap_or(usize::MAX),
-        create: Limits {
+        limits: Limits {
             guests_ready: taskmanager.usage_timeout.duration(),
             min_uptime: Duration::from_secs(taskmanager.min_uptime_before_forming.into()),
         },
+        look_within: taskmanager.agent_call_low_timeout.duration() / 3,
         sweep_every: if config.bus.is_some() { SWEEP_WITH_BROKER } else { SWEEP_WITHOUT_BROKER },
         orphans_every: ORPHANS_EVERY,
         heartbeat: taskmanager.agent_heartbeat_time.duration(),

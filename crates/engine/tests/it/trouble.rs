@@ -55,7 +55,7 @@ async fn a_runner_stops_when_the_database_does_not_say_that_it_may_go_on() {
     let (_, task) = submit_create(&sim, 1).await;
     sim.set_chaos(Chaos::Late("renew", A_DAY));
     let mut options = options("only");
-    options.create.min_uptime = Duration::from_secs(300);
+    options.limits.min_uptime = Duration::from_secs(300);
     let lease = options.lease;
     let engine = Engine::new(sim.incarnation(), options, CancellationToken::new());
     engine.offer(task).await.unwrap();
@@ -71,7 +71,7 @@ async fn a_lease_begins_when_it_was_asked_for() {
     let (_, task) = submit_create(&sim, 1).await;
     sim.set_chaos(Chaos::Late("claim", Duration::from_secs(20)));
     let mut options = options("only");
-    options.create.min_uptime = Duration::from_secs(300);
+    options.limits.min_uptime = Duration::from_secs(300);
     let asked = Instant::now();
     let lease = options.lease;
     let engine = Engine::new(sim.incarnation(), options, CancellationToken::new());
@@ -142,7 +142,7 @@ async fn a_panic_costs_a_rest_and_neither_the_runner_nor_the_lease() {
 
 #[tokio::test(start_paused = true)]
 async fn machines_that_do_not_come_fail_the_create_in_the_time_of_guests() {
-    let ready = options("").create.guests_ready;
+    let ready = options("").limits.guests_ready;
     for method in ["ensure", "prepare"] {
         let sim = world(6).await;
         let (id, task) = submit_create(&sim, 3).await;
@@ -158,7 +158,7 @@ async fn machines_that_do_not_come_fail_the_create_in_the_time_of_guests() {
 async fn a_task_that_waited_for_a_taskmanager_still_has_the_time_of_guests() {
     let sim = world(7).await;
     let (id, task) = submit_create(&sim, 3).await;
-    sleep(options("").create.guests_ready + Duration::from_secs(60)).await;
+    sleep(options("").limits.guests_ready + Duration::from_secs(60)).await;
     assert_eq!(run_until_ended(&sim, task).await, TaskState::Succeeded);
     assert_formed(&sim, id, 3).await;
 }
