@@ -25,7 +25,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use redtrove_core::InstanceId;
 use redtrove_core::catalogue::Flavor;
-use redtrove_engine::ports::{Compute, ComputeError, Destroyed, InstanceSpec, Machine};
+use redtrove_engine::ports::{Compute, ComputeError, Destroyed, InstanceSpec, Keep, Machine};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -150,11 +150,11 @@ impl Compute for Local {
         Ok(Machine::Ready { ip: ip.to_string() })
     }
 
-    async fn destroy(&self, id: InstanceId) -> Result<Destroyed, ComputeError> {
+    async fn destroy(&self, id: InstanceId, keep: Keep) -> Result<Destroyed, ComputeError> {
         // Whoever has had the lock for that long is stopped or stuck, and must not keep an instance alive. What it
         // does when it wakes up is undone by itself or seen by `list`.
         let lock = self.lock(id).await?;
-        let destroyed = destroy::run(&self.0, id).await;
+        let destroyed = destroy::run(&self.0, id, keep).await;
         drop(lock);
         destroyed
     }

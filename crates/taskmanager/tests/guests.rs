@@ -146,7 +146,7 @@ mod tests {
 
         let begun = Instant::now();
         for guest in &guests {
-            assert_eq!(local.destroy(guest.instance).await.unwrap(), Destroyed::Gone);
+            assert_eq!(local.destroy(guest.instance, Keep::Nothing).await.unwrap(), Destroyed::Gone);
         }
         assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
         assert!(!servers.into_iter().chain([agents[1]]).any(lives), "no process is left");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use redtrove_core::ids::{ClusterId, DatastoreId, DatastoreVersionId, InstanceId, ProjectId, RequestId, TaskId};
 use redtrove_core::instance::Instance;
-use redtrove_core::plan::create;
+use redtrove_core::plan;
 use redtrove_core::slots::divide;
 use redtrove_core::status::{MemberStatus, member_status};
 use redtrove_core::topology;
@@ -94,7 +94,7 @@ impl Control {
             version: version_id,
             instances: instances.collect(),
             task,
-            limits: Limits { instances: -1, volumes_gb: -1 },
+            limits: plan::Limits { instances: -1, volumes_gb: -1 },
         };
         self.runtime.block_on(async {
             self.world.store.add_version(&version).await.unwrap();
@@ -133,7 +133,7 @@ fn engine_options() -> Options {
         owner: "story".to_owned(),
         lease: Duration::from_secs(10),
         max_running: 4,
-        create: create::Limits { guests_ready: Duration::from_secs(30), min_uptime: Duration::ZERO },
+        limits: plan::Limits { guests_ready: Duration::from_secs(30), min_uptime: Duration::ZERO },
         sweep_every: Duration::from_millis(100),
         orphans_every: Duration::from_secs(600),
         heartbeat: Duration::from_millis(300),

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use redtrove_core::InstanceId;
 use redtrove_core::catalogue::Flavor;
 use redtrove_engine::Clock as _;
-use redtrove_engine::ports::{Compute, ComputeError, Destroyed, InstanceSpec, Machine};
+use redtrove_engine::ports::{Compute, ComputeError, Destroyed, InstanceSpec, Keep, Machine};
 use redtrove_taskmanager::SystemClock;
 use redtrove_taskmanager::pki::Authority;
 use redtrove_testkit::Launch;
@@ -167,7 +167,7 @@ impl Compute for OneOnEach {
     }
 
     /// Hosts go together, when the story ends.
-    async fn destroy(&self, _: InstanceId) -> Result<Destroyed, ComputeError> {
+    async fn destroy(&self, _: InstanceId, _: Keep) -> Result<Destroyed, ComputeError> {
         Ok(Destroyed::Going)
     }
 

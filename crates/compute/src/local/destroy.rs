@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redtrove_core::InstanceId;
-use redtrove_engine::ports::{ComputeError, Destroyed};
+use redtrove_engine::ports::{ComputeError, Destroyed, Keep};
 use tokio::task::spawn_blocking;
 
 use super::process::{self, Does, Found, Process};
@@ -19,7 +19,7 @@ const ROUNDS: usize = 5;
 
 /// Removes what there is of the instance, in an order in which each step can be the last one before a crash: once
 /// its directory is retired nobody starts anything there, and its address is free only when nothing listens on it.
-pub(super) async fn run(inner: &Arc<Inner>, id: InstanceId) -> Result<Destroyed, ComputeError> {
+pub(super) async fn run(inner: &Arc<Inner>, id: InstanceId, keep: Keep) -> Result<Destroyed, ComputeError> {
     let retiring = Arc::clone(inner);
     let existed = blocking(move || retire(&retiring, id)).await?;
     if !end_processes(inner, id).await? {
@@ -27,7 +27,7 @@ pub(super) async fn run(inner: &Arc<Inner>, id: InstanceId) -> Result<Destroyed,
         return Ok(Destroyed::Going);
     }
     let removing = Arc::clone(inner);
-    blocking(move || remove(&removing, id)).await?;
+    blocking(move || remove(&removing, id, keep)).await?;
     if existed {
         tracing::info!(instance.id = %id, "removed instance {id}");
     }
@@ -69,13 +69,15 @@ async fn end_processes(inner: &Arc<Inner>, id: InstanceId) -> Result<bool, Compu
     Ok(false)
 }
 
-/// Removes the retired directories, frees the addresses, and forgets the lock last: while it is there the
-/// instance is listed.
-fn remove(inner: &Inner, id: InstanceId) -> io::Result<()> {
+/// Removes the retired directories, frees the addresses unless they are kept, and forgets the lock last: while it is
+/// there the instance is listed.
+fn remove(inner: &Inner, id: InstanceId, keep: Keep) -> io::Result<()> {
     for directory in inner.layout.retired(id)? {
         ignore_missing(fs::remove_dir_all(directory))?;
     }
-    inner.claims.release(id)?;
+    if keep == Keep::Nothing {
+        inner.claims.release(id)?;
+    }
     ignore_missing(fs::remove_file(inner.layout.lock(id)))
 }
 

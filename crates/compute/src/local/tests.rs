@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use redtrove_core::topology::Engine;
-use redtrove_engine::ports::{Compute as _, ComputeError, Destroyed, InstanceSpec};
+use redtrove_engine::ports::{Compute as _, ComputeError, Destroyed, InstanceSpec, Keep};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -41,11 +41,11 @@ async fn an_instance_is_made_once_and_removed_whole() {
     let stat = fs::read_to_string(format!("/proc/{agent}/stat")).unwrap();
     assert_eq!(stat.rsplit(") ").next().unwrap().split(' ').nth(3), Some(agent.to_string().as_str()));
 
-    assert_eq!(local.destroy(spec.id).await.unwrap(), Destroyed::Gone);
+    assert_eq!(local.destroy(spec.id, Keep::Nothing).await.unwrap(), Destroyed::Gone);
     assert!(!lives(agent) && !lives(server), "agent {agent} and server {server} are gone");
     assert_eq!(local.list().await.unwrap(), []);
     world.assert_empty();
-    assert_eq!(local.destroy(spec.id).await.unwrap(), Destroyed::Gone, "removed again, nothing happens");
+    assert_eq!(local.destroy(spec.id, Keep::Nothing).await.unwrap(), Destroyed::Gone, "removed again, nothing happens");
 }
 
 #[tokio::test]
@@ -72,7 +72,7 @@ async fn nothing_of_the_taskmanagers_environment_reaches_an_agent_but_what_is_na
     for name in environment.lines().filter_map(|line| Some(line.split_once('=')?.0)) {
         assert!(allowed.contains(&name), "{name}");
     }
-    local.destroy(spec.id).await.unwrap();
+    local.destroy(spec.id, Keep::Nothing).await.unwrap();
 }
 
 #[tokio::test]
@@ -137,12 +137,12 @@ async fn a_removal_against_a_making_leaves_nothing_that_a_second_one_does_not_re
         });
         let removing = remover.clone();
         tasks.spawn(async move {
-            removing.destroy(id).await.unwrap();
+            removing.destroy(id, Keep::Nothing).await.unwrap();
         });
         tasks.join_all().await;
         let left = remover.list().await.unwrap();
         assert!(left.is_empty() || left == [id], "{left:?}");
-        assert_eq!(remover.destroy(id).await.unwrap(), Destroyed::Gone);
+        assert_eq!(remover.destroy(id, Keep::Nothing).await.unwrap(), Destroyed::Gone);
         assert_eq!(remover.list().await.unwrap(), []);
     }
     world.assert_empty();
@@ -159,11 +159,11 @@ async fn a_making_that_was_cut_short_is_finished_or_removed() {
         let address = ip(local.ensure(&spec).await.unwrap());
         assert_eq!(address == "127.248.6.77", point != "locked", "{point}: a claim is kept");
         agent_of(&world.home(spec.id)).await;
-        local.destroy(spec.id).await.unwrap();
+        local.destroy(spec.id, Keep::Nothing).await.unwrap();
         world.assert_empty();
 
         cut_short(&world, spec.id, point);
-        assert_eq!(local.destroy(spec.id).await.unwrap(), Destroyed::Gone);
+        assert_eq!(local.destroy(spec.id, Keep::Nothing).await.unwrap(), Destroyed::Gone);
         world.assert_empty();
     }
 }
@@ -187,7 +187,7 @@ async fn an_agent_that_nobody_noted_is_found_and_one_that_was_not_started_is_sta
     fs::remove_file(home.join("agent.json")).unwrap();
     local.ensure(&spec).await.unwrap();
     wait_for("a second start", || (pids_in(&home.join("node/starts")).len() == 2).then_some(())).await;
-    local.destroy(spec.id).await.unwrap();
+    local.destroy(spec.id, Keep::Nothing).await.unwrap();
     world.assert_empty();
 }
 
@@ -209,8 +209,26 @@ async fn a_removal_that_was_cut_short_is_finished_and_blocks_a_late_making() {
         other => panic!("{other:?}"),
     }
     assert!(lives(agent) && lives(server));
-    assert_eq!(local.destroy(spec.id).await.unwrap(), Destroyed::Gone);
+    assert_eq!(local.destroy(spec.id, Keep::Nothing).await.unwrap(), Destroyed::Gone);
     assert!(!lives(agent) && !lives(server));
+    world.assert_empty();
+}
+
+#[tokio::test]
+async fn an_address_that_is_kept_is_nobodys_until_it_is_let_go() {
+    let world = World::new(10);
+    let local = world.open(true);
+    let leaver = spec(101);
+    let kept = ip(local.ensure(&leaver).await.unwrap());
+    for _ in 0..2 {
+        assert_eq!(local.destroy(leaver.id, Keep::Address).await.unwrap(), Destroyed::Gone);
+        assert_eq!(local.list().await.unwrap(), [leaver.id], "it is listed for its address");
+        assert!(!world.home(leaver.id).exists());
+    }
+    let claimed = world.root().join(".address").join(&kept);
+    assert_eq!(fs::read_link(&claimed).unwrap().to_str(), Some(&*leaver.id.to_string()));
+    assert_eq!(local.destroy(leaver.id, Keep::Nothing).await.unwrap(), Destroyed::Gone);
+    assert!(!claimed.exists());
     world.assert_empty();
 }
 
@@ -223,7 +241,7 @@ async fn a_taskmanager_that_sleeps_on_the_lock_does_not_stop_a_removal() {
     let lock = fs::File::open(world.root().join(format!(".lock/{}", spec.id))).unwrap();
     lock.lock().unwrap();
     assert!(matches!(local.ensure(&spec).await, Err(ComputeError::Transient(_))));
-    assert_eq!(local.destroy(spec.id).await.unwrap(), Destroyed::Gone);
+    assert_eq!(local.destroy(spec.id, Keep::Nothing).await.unwrap(), Destroyed::Gone);
     world.assert_empty();
 }
 
@@ -259,7 +277,7 @@ async fn an_agent_that_ends_is_started_again_if_that_is_wanted() {
     wait_for("the agent to be reaped", entry).await;
     stop.cancel();
     tasks.join_all().await;
-    watchful.destroy(spec.id).await.unwrap();
+    watchful.destroy(spec.id, Keep::Nothing).await.unwrap();
     world.assert_empty();
 }
 
@@ -279,7 +297,7 @@ async fn addresses_of_instances_that_never_came_to_be_are_freed() {
     stop.cancel();
     tasks.join_all().await;
     assert_eq!(local.list().await.unwrap(), [wanted.id]);
-    local.destroy(wanted.id).await.unwrap();
+    local.destroy(wanted.id, Keep::Nothing).await.unwrap();
     world.assert_empty();
 }
 
@@ -297,7 +315,7 @@ async fn somebody_who_looks_at_an_instance_is_not_one_of_its_processes() {
         .current_dir(&home)
         .spawn()
         .unwrap();
-    local.destroy(spec.id).await.unwrap();
+    local.destroy(spec.id, Keep::Nothing).await.unwrap();
     let still_there = reader.try_wait().unwrap().is_none();
     reader.kill().unwrap();
     reader.wait().unwrap();

@@ -149,9 +149,14 @@ pub(crate) async fn instances(sim: &Sim, id: ClusterId) -> Vec<Instance> {
 
 /// Runs a taskmanager's monitor for as long as it takes to pay debts and to look twice.
 pub(crate) async fn settle(sim: &Sim) {
+    watch(sim, Duration::from_secs(180)).await;
+}
+
+/// Runs a taskmanager that takes no tasks for some time.
+pub(crate) async fn watch(sim: &Sim, length: Duration) {
     let engine = Engine::new(sim.incarnation(), options("settler"), CancellationToken::new());
     let watched = async { tokio::join!(engine.run_monitor(), engine.run_orphan_sweeper()) };
-    let _ = tokio::time::timeout(Duration::from_secs(180), watched).await;
+    let _ = tokio::time::timeout(length, watched).await;
 }
 
 /// The cluster is idle and without fault, and so is each of its `members` members; nobody knows anybody else, every
