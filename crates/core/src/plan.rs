@@ -3,6 +3,8 @@
 //! A task never remembers how far it came. It looks, asks the plan of its kind what is left, does that, and looks
 //! again; so restarting at any point is the normal path. Every step may be done twice.
 
+#[cfg(test)]
+mod bench;
 pub mod create;
 pub mod delete;
 pub mod grow;

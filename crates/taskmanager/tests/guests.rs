@@ -14,8 +14,8 @@ mod tests {
     use redtrove_core::topology::Engine;
     use redtrove_core::{ClusterId, InstanceId, RequestId};
     use redtrove_engine::ports::{
-        Clock, Compute as _, Destroyed, Guest, GuestError, Guests as _, InstanceSpec, Keep, Machine, Order, PrepareSpec,
-        Seen,
+        Clock, Compute as _, Destroyed, Guest, GuestError, Guests as _, InstanceSpec, Keep, Machine, Order,
+        PrepareSpec, Seen,
     };
     use redtrove_guest_rpc::client::{Client, Options, Tls};
     use redtrove_guest_rpc::role::Role;

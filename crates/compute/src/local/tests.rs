@@ -114,7 +114,8 @@ async fn two_taskmanagers_making_the_same_instances_at_once_make_each_once() {
         let mut tasks = JoinSet::new();
         for n in 0..COUNT {
             for local in [one.clone(), two.clone()] {
-                tasks.spawn(async move { local.destroy(spec(1000 * (round + 1) + n).id, Keep::Nothing).await.unwrap() });
+                tasks
+                    .spawn(async move { local.destroy(spec(1000 * (round + 1) + n).id, Keep::Nothing).await.unwrap() });
             }
         }
         assert!(tasks.join_all().await.into_iter().all(|done| done == Destroyed::Gone));

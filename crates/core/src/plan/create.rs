@@ -171,7 +171,8 @@ pub(super) const MEETS: usize = 400;
 fn meet_steps(ready: &[(&Member, &NodeView)]) -> Vec<Step> {
     let mut steps = Vec::new();
     for (order, hub) in ready.iter().enumerate().take(hubs(ready.len())) {
-        let others = ready.iter().skip(order + 1).filter(|other| hub.0.peer(hub.1).is_stranger_to(&other.0.peer(other.1)));
+        let others =
+            ready.iter().skip(order + 1).filter(|other| hub.0.peer(hub.1).is_stranger_to(&other.0.peer(other.1)));
         steps.extend(others.map(|(member, _)| Step::Meet { member: member.id, with: hub.0.id, joining: None }));
     }
     steps

@@ -101,12 +101,7 @@ fn join(growing: &Growing<'_>, live: &[Seen<'_>], joiners: &[Seen<'_>]) -> Next 
 }
 
 /// What speaks against letting the joiners in, or against the cluster itself.
-fn why_not(
-    growing: &Growing<'_>,
-    live: &[Seen<'_>],
-    joiners: &[Seen<'_>],
-    strays: &[NodeId],
-) -> Option<Failure> {
+fn why_not(growing: &Growing<'_>, live: &[Seen<'_>], joiners: &[Seen<'_>], strays: &[NodeId]) -> Option<Failure> {
     let stranger = |view: &NodeView| {
         let stranger = view.known().into_iter().find(|id| !growing.ours.contains(id) && !strays.contains(id))?;
         Some(format!("it knows node {stranger}, which is not of this cluster"))

@@ -81,13 +81,7 @@ fn remove(leaver: &Member) -> Step {
 }
 
 /// The leavers that are still `inside`: may they leave, and if so, out they go.
-fn leave(
-    shrinking: &Shrinking<'_>,
-    live: &[Seen<'_>],
-    inside: &[&Member],
-    limits: Limits,
-    elapsed: Duration,
-) -> Next {
+fn leave(shrinking: &Shrinking<'_>, live: &[Seen<'_>], inside: &[&Member], limits: Limits, elapsed: Duration) -> Next {
     let quorum = Quorum::of(shrinking.staying, live);
     if !shrinking.accepted && !quorum.is_there() {
         if elapsed > limits.guests_ready {

@@ -11,9 +11,10 @@ use crate::topology::{NodeView, Reach};
 pub(super) fn strays(views: &[&NodeView], ours: &BTreeSet<NodeId>, removed: &BTreeSet<NodeId>) -> Vec<NodeId> {
     let listed: BTreeSet<NodeId> = views.iter().flat_map(|view| view.known()).collect();
     let is_lost = |id: NodeId| {
-        views.iter().filter_map(|view| view.node(id)).all(|line| {
-            line.slots.is_empty() && !line.myself && (line.noaddr || line.reach == Reach::Failed)
-        })
+        views
+            .iter()
+            .filter_map(|view| view.node(id))
+            .all(|line| line.slots.is_empty() && !line.myself && (line.noaddr || line.reach == Reach::Failed))
     };
     listed.into_iter().filter(|id| removed.contains(id) || (!ours.contains(id) && is_lost(*id))).collect()
 }

@@ -62,9 +62,7 @@ fn check_member_count(path: &str, count: usize) -> Result<(), Fault> {
     if (1..=MOST_MEMBERS).contains(&count) {
         return Ok(());
     }
-    Err(Fault::bad_request(format!(
-        "Validation error: {path}: must have 1 to {MOST_MEMBERS} instances, not {count}"
-    )))
+    Err(Fault::bad_request(format!("Validation error: {path}: must have 1 to {MOST_MEMBERS} instances, not {count}")))
 }
 
 fn choose_version(datastore: &Label, version: Option<&Label>, offer: &Offer<'_>) -> Result<DatastoreLabel, Fault> {

@@ -20,7 +20,6 @@ pub(super) async fn look(work: &Work<'_>) -> Result<Next, StoreError> {
     };
     let (serving, joining) = (of(&serves), of(&joins));
     let (serving, joiners) = tokio::join!(members(work, &serving), members(work, &joining));
-    let growing =
-        Growing { serving: &serving, joiners: &joiners, ours: &ours(work.instances), removed: &removed };
+    let growing = Growing { serving: &serving, joiners: &joiners, ours: &ours(work.instances), removed: &removed };
     Ok(remaining(&growing, work.options.limits, work.elapsed))
 }

@@ -79,18 +79,8 @@ pub(super) struct Plan {
 }
 
 /// Methods that change a guest or a machine.
-const CHANGES: [&str; 10] = [
-    "ensure",
-    "destroy",
-    "prepare",
-    "add_slots",
-    "meet",
-    "complete",
-    "close",
-    "reopen",
-    "leave",
-    "remove_nodes",
-];
+const CHANGES: [&str; 10] =
+    ["ensure", "destroy", "prepare", "add_slots", "meet", "complete", "close", "reopen", "leave", "remove_nodes"];
 
 impl Plan {
     pub(super) fn new_incarnation(&mut self) -> u32 {

@@ -81,7 +81,13 @@ impl Compute for SimCompute {
     }
 
     async fn list(&self) -> Result<Vec<InstanceId>, ComputeError> {
-        self.0.call("list", |state, _| Ok([state.machines.ids(), state.machines.held()].concat()), |trouble| Err(fail(trouble))).await
+        self.0
+            .call(
+                "list",
+                |state, _| Ok([state.machines.ids(), state.machines.held()].concat()),
+                |trouble| Err(fail(trouble)),
+            )
+            .await
     }
 
     async fn flavors(&self) -> Result<Vec<Flavor>, ComputeError> {

@@ -7,11 +7,7 @@ use redtrove_core::InstanceId;
 use crate::ports::{Change, Destroyed, Keep};
 use crate::steps::{Scene, StepError};
 
-pub(super) async fn run(
-    scene: &Scene<'_>,
-    member: InstanceId,
-    hold_address: bool,
-) -> Result<Vec<Change>, StepError> {
+pub(super) async fn run(scene: &Scene<'_>, member: InstanceId, hold_address: bool) -> Result<Vec<Change>, StepError> {
     let keep = if hold_address { Keep::Address } else { Keep::Nothing };
     match scene.world.compute.destroy(member, keep).await? {
         Destroyed::Going => Err(StepError::Retry("the provider is removing the machine".to_owned())),

@@ -99,10 +99,8 @@ async fn a_member_with_slots_or_with_one_on_the_move_is_refused_and_open_again()
         reason(&sim, &instances(&sim, cluster).await, leavers[1]);
         let task = submit_shrink(&sim, cluster, &leavers).await;
         let store = sim.observer().store;
-        let (state, verdict) = tokio::join!(
-            run_until_ended(&sim, task),
-            submit::await_verdict(&*store, task, Duration::from_secs(15))
-        );
+        let (state, verdict) =
+            tokio::join!(run_until_ended(&sim, task), submit::await_verdict(&*store, task, Duration::from_secs(15)));
         assert_eq!(state, TaskState::Failed, "{name}");
         let fault = verdict.unwrap().expect(name);
         assert_eq!(fault.kind.code(), 403, "{name}");

@@ -3,56 +3,12 @@
 use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, proptest};
 
 use super::*;
+use crate::plan::bench::{LIMITS, fresh, instance, ip, line, node_id};
 use crate::slots::divide;
-use crate::topology::{NodeAddress, NodeLine, Reach};
+use crate::topology::NodeLine;
 
 /// Makes one thing wrong in a view.
 type Spoil = fn(&mut NodeView);
-
-const LIMITS: Limits = Limits { guests_ready: Duration::from_secs(60), min_uptime: Duration::ZERO };
-
-fn instance(n: usize) -> InstanceId {
-    InstanceId(uuid::Uuid::from_u128(n as u128 + 1))
-}
-
-fn node_id(n: usize) -> NodeId {
-    format!("{:040x}", n + 1).parse().unwrap()
-}
-
-fn ip(n: usize) -> String {
-    format!("10.0.0.{}", n + 1)
-}
-
-fn line(n: usize, myself: bool, epoch: u64, slots: SlotSet) -> NodeLine {
-    NodeLine {
-        id: node_id(n),
-        address: NodeAddress { ip: ip(n), port: 6379, bus_port: Some(16379), hostname: None },
-        myself,
-        master: true,
-        replicates: None,
-        reach: Reach::Fine,
-        handshake: false,
-        noaddr: false,
-        config_epoch: epoch,
-        connected: true,
-        slots,
-        migrating: Vec::new(),
-        importing: Vec::new(),
-    }
-}
-
-fn fresh(n: usize) -> NodeView {
-    NodeView {
-        myself: node_id(n),
-        nodes: vec![line(n, true, 0, SlotSet::empty())],
-        state_ok: false,
-        keys: 0,
-        uptime_seconds: 1,
-        complete: false,
-        closed_for: None,
-        left: None,
-    }
-}
 
 /// Members whose nodes are up, recorded, have their slots, and know nobody.
 fn with_slots(count: usize) -> Vec<Member> {
@@ -193,7 +149,10 @@ fn many_meet_the_first_ones() {
     let Next::Do(steps) = look(&with_slots(100)) else { panic!("they are strangers") };
     assert_eq!(steps.len(), 99 + 98 + 97 + 96);
     for n in 1..100 {
-        assert!(steps.contains(&Step::Meet { member: instance(n), with: instance(0), joining: None }), "{n} meets the first");
+        assert!(
+            steps.contains(&Step::Meet { member: instance(n), with: instance(0), joining: None }),
+            "{n} meets the first"
+        );
     }
     assert_eq!([1, 2, 20, 60, 400, 1000].map(hubs), [1, 2, 20, 6, 1, 1]);
 }

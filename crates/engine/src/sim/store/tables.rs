@@ -86,7 +86,12 @@ impl Tables {
     }
 
     /// Raises what the project uses by instances with volumes of these sizes.
-    pub(super) fn use_quota(&mut self, project: &ProjectId, volumes: &[u64], limits: Limits) -> Result<(), SubmitError> {
+    pub(super) fn use_quota(
+        &mut self,
+        project: &ProjectId,
+        volumes: &[u64],
+        limits: Limits,
+    ) -> Result<(), SubmitError> {
         let (instances, sum) = self.used(project);
         let instances = instances + size(volumes.len() as u64);
         let sum = volumes.iter().fold(sum, |sum, volume| sum.saturating_add(size(*volume)));
