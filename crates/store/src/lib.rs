@@ -5,9 +5,9 @@
 //! `catalogue`, `monitor`), over the little that differs (`backend`, `sqlite`, `mariadb`).
 //!
 //! Three rules keep it right with any number of processes. Every write of a task carries its lease's token, and a
-//! write that matches no row undoes its whole transaction. Whoever locks several tables goes in the order cluster, task,
-//! instances, removed nodes with their debts, quota; only the cluster of a create, which nobody else can lock, comes after
-//! its quota. Times that are compared come from the database's clock.
+//! write that matches no row undoes its whole transaction. Whoever locks several tables goes in the order cluster,
+//! task, instances, removed nodes with their debts, quota; only the cluster of a create, which nobody else can lock,
+//! comes after its quota. Times that are compared come from the database's clock.
 
 mod backend;
 mod catalogue;

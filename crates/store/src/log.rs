@@ -33,7 +33,8 @@ const PROJECT: &str = "SELECT project_id FROM clusters WHERE id = ?";
 const LOWER_USAGE: &str = "UPDATE quota_usages SET in_use = in_use - ? WHERE project_id = ? AND resource = ?";
 
 const FREE_CLUSTER: &str = "UPDATE clusters SET task = ?, operation = NULL, \
-    fault = CASE WHEN ? = 1 THEN fault ELSE ? END, updated = ?, deleted = ?, deleted_at = ? WHERE id = ? AND operation = ?";
+    fault = CASE WHEN ? = 1 THEN fault ELSE ? END, updated = ?, deleted = ?, deleted_at = ? \
+    WHERE id = ? AND operation = ?";
 
 /// Somebody waits for the verdict of the task at `?`.
 const IS_AWAITED: &str = "SELECT id FROM tasks WHERE id = ? AND verdict IS NULL AND verdict_by >= ?";

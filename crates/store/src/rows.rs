@@ -45,8 +45,8 @@ macro_rules! version_columns {
 }
 pub(crate) use version_columns;
 
-/// What a task is about, as JSON: the column `params`, which is NULL where that is the whole cluster. Newer programs may
-/// add fields; older ones do not read them.
+/// What a task is about, as JSON: the column `params`, which is NULL where that is the whole cluster. Newer programs
+/// may add fields; older ones do not read them.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Params {
     /// The instances that it is about.

@@ -39,7 +39,8 @@ INSERT INTO tasks
         'complete', 'all', 3, 1000, 9000, 7, 'req-00000000-0000-4000-8000-0000000000b1', 1000, 1100, 2000),
     ('01900000-0000-7000-8000-000000000002', '00000000-0000-4000-8000-0000000000c2', 'create_cluster', 'pending',
         NULL, NULL, 0, 1000, 9000, 0, 'req-00000000-0000-4000-8000-0000000000b2', 1000, NULL, NULL);
-INSERT INTO quota_usages (project_id, resource, in_use) VALUES ('project-a', 'instances', 1), ('project-a', 'volumes', 2);
+INSERT INTO quota_usages (project_id, resource, in_use) VALUES
+    ('project-a', 'instances', 1), ('project-a', 'volumes', 2);
 ";
 
 /// The migrations of the first release.
