@@ -5,10 +5,13 @@
 #![expect(clippy::unwrap_used, reason = "a case that cannot go on has failed")]
 
 mod catalogue;
+mod debts;
 mod delete;
+mod grow;
 mod leases;
 mod log;
 mod monitor;
+mod shrink;
 mod submit;
 
 use std::fmt;
@@ -21,9 +24,12 @@ use std::time::Duration;
 use redtrove_core::ids::{DatastoreId, DatastoreVersionId};
 use redtrove_core::slots::divide;
 use redtrove_core::topology::Engine;
-use redtrove_core::{ClusterId, InstanceId, NodeId, ProjectId, RequestId, TaskId};
+use redtrove_core::{ClusterId, Fault, InstanceId, NodeId, ProjectId, RequestId, TaskId};
 use redtrove_engine::Store;
-use redtrove_engine::ports::{Claimed, Ending, Limits, NewCluster, NewInstance, NewTask, NewVersion, Outcome};
+use redtrove_engine::ports::{
+    Change, Claimed, Ending, Growth, Joiner, Lease, Limits, NewCluster, NewInstance, NewTask, NewVersion, Outcome,
+    Record,
+};
 use redtrove_engine::task::TaskKind;
 use uuid::Uuid;
 
@@ -46,6 +52,34 @@ macro_rules! for_each_case {
             delete::racing_deletes_are_taken_once,
             delete::a_failed_delete_may_be_asked_for_again,
             delete::only_the_project_deletes_its_clusters,
+            delete::a_delete_takes_over_a_growth_and_a_shrink,
+            grow::a_growth_reads_back_as_asked_for,
+            grow::numbers_follow_the_highest_that_was_ever_used,
+            grow::racing_growths_are_taken_once,
+            grow::only_a_free_cluster_of_the_project_grows,
+            grow::a_cluster_has_so_many_members_and_no_more,
+            grow::a_growth_keeps_the_quota,
+            grow::racing_growths_never_exceed_a_quota,
+            grow::a_growth_is_taken_whole_or_not_at_all,
+            shrink::a_shrink_reads_back_as_asked_for,
+            shrink::only_members_that_are_there_leave,
+            shrink::one_member_stays,
+            shrink::only_a_free_cluster_of_the_project_shrinks,
+            shrink::what_is_accepted_is_kept,
+            shrink::a_refusal_that_is_awaited_leaves_no_fault,
+            shrink::a_refusal_that_nobody_awaits_leaves_its_fault,
+            shrink::a_verdict_is_waived_only_until_it_is_given,
+            shrink::a_refusal_is_told_once_or_shown,
+            debts::those_who_stay_owe,
+            debts::a_node_that_nobody_knew_leaves_no_debt,
+            debts::a_life_that_ends_is_left_once,
+            debts::the_last_payment_is_dated,
+            debts::those_who_leave_owe_no_longer,
+            debts::racing_payments_are_all_seen,
+            debts::those_who_remember_owe_again,
+            debts::a_held_back_machine_is_not_rubbish,
+            debts::a_deleted_cluster_owes_nothing,
+            debts::nobody_is_in_the_way_of_another,
             leases::racing_claims_are_won_once,
             leases::a_valid_lease_keeps_others_out,
             leases::an_expired_lease_goes_to_the_next,
@@ -148,6 +182,11 @@ impl Bed {
         Uuid::from_u128(u128::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835))
     }
 
+    /// A number that was not used before.
+    fn number(&self) -> u32 {
+        u32::try_from(self.ids.fetch_add(1, Ordering::SeqCst)).unwrap()
+    }
+
     fn project(&self) -> ProjectId {
         "project-a".parse().unwrap()
     }
@@ -171,6 +210,8 @@ impl Bed {
             request: RequestId::new(self.scattered()),
             traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
             time_limit: LONG,
+            members: Vec::new(),
+            verdict_within: None,
         }
     }
 
@@ -226,6 +267,35 @@ impl Bed {
         self.claimed(task.id).await
     }
 
+    /// A cluster to be grown by this many members with a volume of 2 GB each.
+    fn growth(&self, cluster: ClusterId, joiners: u32) -> Growth {
+        let joiner = |_| {
+            let id = InstanceId(self.scattered());
+            Joiner { id, flavor_id: "8".to_owned(), ram_mb: 1_024, volume_gb: 2 }
+        };
+        let joiners: Vec<_> = (0..joiners).map(joiner).collect();
+        let members = joiners.iter().map(|joiner| joiner.id).collect();
+        let task = NewTask { members, ..self.new_task(TaskKind::GrowCluster) };
+        Growth { cluster, project: self.project(), joiners, task, limits: UNLIMITED }
+    }
+
+    /// The task of a shrink by these members.
+    fn new_shrink(&self, members: &[InstanceId]) -> NewTask {
+        NewTask { members: members.to_vec(), ..self.new_task(TaskKind::ShrinkCluster) }
+    }
+
+    /// Submits a shrink by these members and claims it.
+    async fn shrinking(&self, cluster: ClusterId, members: &[InstanceId]) -> Lease {
+        let task = self.new_shrink(members);
+        self.store.shrink_cluster(&self.project(), cluster, &task).await.unwrap();
+        self.claimed(task.id).await.lease
+    }
+
+    /// Writes what came of a step.
+    async fn changed(&self, lease: &Lease, changes: &[Change]) {
+        self.store.record(lease, &changed(changes)).await.unwrap();
+    }
+
     /// Whether the project may have this many more instances and GB of volumes when it may have `limits` in all.
     /// What is asked for is taken if it fits.
     async fn fits(&self, instances: u32, limits: Limits) -> bool {
@@ -249,6 +319,16 @@ fn success() -> Ending {
         faults: Vec::new(),
         ended: Vec::new(),
     }
+}
+
+/// The end of a task that could not do what was asked.
+fn failure(reason: &str) -> Ending {
+    Ending { outcome: Outcome::Failed(Fault::internal(reason)), ..success() }
+}
+
+/// What came of a step.
+fn changed(changes: &[Change]) -> Record {
+    Record { changes: changes.to_vec(), ..Record::default() }
 }
 
 fn node_id(number: u32) -> NodeId {

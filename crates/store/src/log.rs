@@ -4,11 +4,12 @@ use redtrove_core::cluster::ClusterTask;
 use redtrove_core::instance::Lifecycle;
 use redtrove_core::{ClusterId, InstanceId, TaskId};
 use redtrove_engine::ports::{Change, EndedStep, Ending, Lease, Outcome, Record, StoreError};
-use redtrove_engine::task::TaskState;
+use redtrove_engine::task::{TaskState, Verdict};
 
 use crate::backend::{Backend, SqlStore, Tx, cut, printed, values, whole};
+use crate::debts::{forgive, leave, lock_cluster, pay};
 use crate::rows;
-use crate::submit::RESOURCES;
+use crate::submit::{PRESENT, RESOURCES};
 use crate::tasks::{fence, held};
 
 const PROGRESS: &str =
@@ -31,8 +32,14 @@ const PROJECT: &str = "SELECT project_id FROM clusters WHERE id = ?";
 
 const LOWER_USAGE: &str = "UPDATE quota_usages SET in_use = in_use - ? WHERE project_id = ? AND resource = ?";
 
-const FREE_CLUSTER: &str = "UPDATE clusters SET task = ?, operation = NULL, fault = ?, updated = ?, deleted = ?, \
-    deleted_at = ? WHERE id = ? AND operation = ?";
+const FREE_CLUSTER: &str = "UPDATE clusters SET task = ?, operation = NULL, \
+    fault = CASE WHEN ? = 1 THEN fault ELSE ? END, updated = ?, deleted = ?, deleted_at = ? \
+    WHERE id = ? AND operation = ?";
+
+/// Somebody waits for the verdict of the task at `?`.
+const IS_AWAITED: &str = "SELECT id FROM tasks WHERE id = ? AND verdict IS NULL AND verdict_by >= ?";
+
+const SET_VERDICT: &str = "UPDATE tasks SET verdict = ? WHERE id = ?";
 
 const END_TASK: &str = concat!(
     "UPDATE tasks SET state = ?, fault = ?, ended = ?, lease_owner = NULL, lease_expires_at = NULL WHERE ",
@@ -44,8 +51,6 @@ const MOVE_INSTANCE: &str =
 
 const SET_FAULT: &str = "UPDATE instances SET fault = ?, updated = ? WHERE id = ? AND cluster_id = ?";
 
-const REMAINING: &str = "SELECT id FROM instances WHERE cluster_id = ? AND lifecycle <> 'deleted'";
-
 /// What becomes free in a transaction: instances, and GB of their volumes.
 type Freed = [i64; 2];
 
@@ -53,6 +58,9 @@ impl<B: Backend> SqlStore<B> {
     /// See `Store::record`.
     pub(crate) async fn write_record(&self, lease: &Lease, record: &Record) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
+        if record.changes.iter().any(needs_cluster) {
+            lock_cluster(&mut tx, lease.cluster).await?;
+        }
         let (step, sentence) = match &record.progress {
             Some((step, sentence)) => (Some(*step), Some(cut(sentence))),
             None => (None, None),
@@ -62,7 +70,7 @@ impl<B: Backend> SqlStore<B> {
         end_steps(&mut tx, lease.task, &record.ended).await?;
         let mut freed = Freed::default();
         for change in &record.changes {
-            write_change(&mut tx, lease.cluster, change, &mut freed).await?;
+            write_change(&mut tx, lease, change, &mut freed).await?;
         }
         for step in &record.begun {
             // A record whose answer was lost may come again; its steps are there then.
@@ -77,17 +85,20 @@ impl<B: Backend> SqlStore<B> {
     pub(crate) async fn write_ending(&self, lease: &Lease, ending: &Ending) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         let now = tx.now;
+        // The cluster before the task, as a delete that takes it over locks them.
+        lock_cluster(&mut tx, lease.cluster).await?;
         let (state, fault) = match &ending.outcome {
             Outcome::Succeeded => (TaskState::Succeeded, None),
-            Outcome::Failed(fault) => (TaskState::Failed, Some(cut(&fault.message))),
+            Outcome::Failed(fault) | Outcome::Refused(fault) => (TaskState::Failed, Some(cut(&fault.message))),
         };
-        // The cluster before the task, as a delete that takes it over locks them.
-        let gone = ending.cluster_deleted;
-        let free = ClusterTask::None.name();
-        let cluster = values![free, fault, now, gone, gone.then_some(now), printed(lease.cluster), printed(lease.task)];
-        held(tx.execute(FREE_CLUSTER, cluster).await?)?;
         let task = values![state.name(), fault, now, printed(lease.task), whole(lease.token)?];
         held(tx.execute(END_TASK, task).await?)?;
+        let refused = matches!(ending.outcome, Outcome::Refused(_));
+        let told = refused && refuse(&mut tx, lease.task).await?;
+        let (free, gone) = (ClusterTask::None.name(), ending.cluster_deleted);
+        let deleted = gone.then_some(now);
+        let cluster = values![free, told, fault, now, gone, deleted, printed(lease.cluster), printed(lease.task)];
+        held(tx.execute(FREE_CLUSTER, cluster).await?)?;
         end_steps(&mut tx, lease.task, &ending.ended).await?;
         let mut freed = Freed::default();
         for (instance, next) in &ending.lifecycles {
@@ -98,7 +109,7 @@ impl<B: Backend> SqlStore<B> {
             tx.execute(SET_FAULT, values).await?;
         }
         if gone {
-            for row in tx.rows(REMAINING, values![printed(lease.cluster)]).await? {
+            for row in tx.rows(PRESENT, values![printed(lease.cluster)]).await? {
                 let instance = rows::parsed(&row, "id")?;
                 set_gone(&mut tx, lease.cluster, instance, &mut freed).await?;
             }
@@ -106,6 +117,19 @@ impl<B: Backend> SqlStore<B> {
         lower_usages(&mut tx, lease.cluster, freed).await?;
         tx.commit().await
     }
+}
+
+/// Whether a change is written under the lock of the cluster: what has to do with debts.
+fn needs_cluster(change: &Change) -> bool {
+    matches!(change, Change::Gone { .. } | Change::Left { .. } | Change::Forgotten { .. })
+}
+
+/// Refuses what the task was asked for. True if somebody waits for that: whoever has been told that it is accepted, or
+/// has stopped waiting, finds the reason on the cluster.
+async fn refuse<B: Backend>(tx: &mut Tx<B>, task: TaskId) -> Result<bool, StoreError> {
+    let awaited = tx.one(IS_AWAITED, values![printed(task), tx.now]).await?.is_some();
+    tx.execute(SET_VERDICT, values![Verdict::Refused.name(), printed(task)]).await?;
+    Ok(awaited)
 }
 
 async fn end_steps<B: Backend>(tx: &mut Tx<B>, task: TaskId, ended: &[EndedStep]) -> Result<(), StoreError> {
@@ -119,11 +143,11 @@ async fn end_steps<B: Backend>(tx: &mut Tx<B>, task: TaskId, ended: &[EndedStep]
 
 async fn write_change<B: Backend>(
     tx: &mut Tx<B>,
-    cluster: ClusterId,
+    lease: &Lease,
     change: &Change,
     freed: &mut Freed,
 ) -> Result<(), StoreError> {
-    let now = tx.now;
+    let (now, cluster) = (tx.now, lease.cluster);
     match change {
         Change::Address { instance, ip } => {
             tx.execute(SET_ADDRESS, values![ip.as_str(), now, printed(*instance), printed(cluster)]).await?;
@@ -132,6 +156,11 @@ async fn write_change<B: Backend>(
             tx.execute(SET_NODE, values![node.as_str(), now, printed(*instance), printed(cluster)]).await?;
         }
         Change::Gone { instance } => set_gone(tx, cluster, *instance, freed).await?,
+        Change::Accepted => {
+            tx.execute(SET_VERDICT, values![Verdict::Accepted.name(), printed(lease.task)]).await?;
+        }
+        Change::Left { instance } => leave(tx, cluster, *instance).await?,
+        Change::Forgotten { instance, node } => pay(tx, &[(*node, *instance)]).await?,
     }
     Ok(())
 }
@@ -165,6 +194,7 @@ async fn set_gone<B: Backend>(
         let row = rows::present(tx.one(VOLUME, values![printed(instance)]).await?, "instance")?;
         freed[0] += 1;
         freed[1] += rows::number::<i64>(&row, "volume_gb")?;
+        forgive(tx, instance).await?;
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use redtrove_core::cluster::Cluster;
-use redtrove_core::instance::Instance;
+use redtrove_core::instance::{Instance, Lifecycle};
 use redtrove_core::{ClusterId, InstanceId, ProjectId, TaskId};
 use redtrove_engine::ports::StoreError;
 use redtrove_engine::task::{StepRecord, Task};
@@ -60,10 +60,12 @@ const INSTANCES: &str = instances_of_project!("i.id > ? ORDER BY i.id LIMIT ?");
 const COMPLETE: &str =
     concat!("SELECT ", instance_columns!(), " FROM instances i WHERE i.lifecycle = 'complete' ORDER BY i.id");
 
-/// Sixteen ids at a time: a statement has a fixed number of places.
-const DELETED: &str = "SELECT id FROM instances \
-    WHERE lifecycle = 'deleted' AND id IN (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-const DELETED_PLACES: usize = 16;
+/// Sixteen ids at a time: a statement has a fixed number of places. What is deleted is picked out afterwards: asked for
+/// here, SQLite would walk through everything that ever was.
+const NOT_HELD: &str = "SELECT id, lifecycle FROM instances \
+    WHERE id IN (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+    AND NOT EXISTS (SELECT 1 FROM removed_nodes r WHERE r.instance_id = instances.id)";
+const NOT_HELD_PLACES: usize = 16;
 
 const TASK: &str = "SELECT * FROM tasks WHERE id = ?";
 
@@ -117,11 +119,13 @@ impl<B: Backend> SqlStore<B> {
 
     pub(crate) async fn read_deleted(&self, ids: &[InstanceId]) -> Result<BTreeSet<InstanceId>, StoreError> {
         let mut deleted = BTreeSet::new();
-        for part in ids.chunks(DELETED_PLACES) {
+        for part in ids.chunks(NOT_HELD_PLACES) {
             let mut places: Vec<Value> = part.iter().map(printed).collect();
-            places.resize(DELETED_PLACES, Value::Null);
-            for row in &self.rows(DELETED, places).await? {
-                deleted.insert(rows::parsed(row, "id")?);
+            places.resize(NOT_HELD_PLACES, Value::Null);
+            for row in &self.rows(NOT_HELD, places).await? {
+                if rows::parsed::<Lifecycle>(row, "lifecycle")? == Lifecycle::Deleted {
+                    deleted.insert(rows::parsed(row, "id")?);
+                }
             }
         }
         Ok(deleted)

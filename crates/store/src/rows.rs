@@ -1,14 +1,16 @@
 //! From rows to the words of the domain. What no version of this program writes is an error, never a guess.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::str::FromStr;
 
 use redtrove_core::catalogue::{DatastoreLabel, DatastoreVersion, Flavor};
 use redtrove_core::cluster::Cluster;
 use redtrove_core::instance::{Heard, Instance};
-use redtrove_core::{SlotRange, Timestamp};
-use redtrove_engine::ports::StoreError;
+use redtrove_core::{InstanceId, SlotRange, Timestamp};
+use redtrove_engine::ports::{RemovedNode, StoreError};
 use redtrove_engine::task::{StepRecord, Task};
+use serde::{Deserialize, Serialize};
 
 use crate::backend::Columns;
 
@@ -42,6 +44,15 @@ macro_rules! version_columns {
     };
 }
 pub(crate) use version_columns;
+
+/// What a task is about, as JSON: the column `params`, which is NULL where that is the whole cluster. Newer programs
+/// may add fields; older ones do not read them.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Params {
+    /// The instances that it is about.
+    #[serde(default)]
+    pub(crate) members: Vec<InstanceId>,
+}
 
 fn corrupt(what: &'static str, value: &dyn Debug) -> StoreError {
     StoreError::Corrupt { what, value: format!("{value:?}").chars().take(200).collect() }
@@ -77,7 +88,10 @@ fn words(row: &impl Columns, column: &'static str) -> Result<String, StoreError>
 }
 
 /// A number that fits its type, or NULL.
-fn number_or_null<T: TryFrom<i64>>(row: &impl Columns, column: &'static str) -> Result<Option<T>, StoreError> {
+pub(crate) fn number_or_null<T: TryFrom<i64>>(
+    row: &impl Columns,
+    column: &'static str,
+) -> Result<Option<T>, StoreError> {
     integer(row, column)?.map(|number| number.try_into().map_err(|_| corrupt(column, &number))).transpose()
 }
 
@@ -162,7 +176,9 @@ pub(crate) fn task(row: &impl Columns) -> Result<Task, StoreError> {
         id: parsed(row, "id")?,
         cluster: parsed(row, "cluster_id")?,
         kind: parsed(row, "kind")?,
+        members: members(row)?,
         state: parsed(row, "state")?,
+        verdict: parsed_or_null(row, "verdict")?,
         step: text(row, "step")?,
         progress: text(row, "progress")?,
         attempt: number(row, "attempt")?,
@@ -174,6 +190,25 @@ pub(crate) fn task(row: &impl Columns) -> Result<Task, StoreError> {
         created: time(row, "created")?,
         started: time_or_null(row, "started")?,
         ended: time_or_null(row, "ended")?,
+    })
+}
+
+fn members(row: &impl Columns) -> Result<Vec<InstanceId>, StoreError> {
+    let Some(params) = text(row, "params")? else { return Ok(Vec::new()) };
+    let params: Params = serde_json::from_str(&params).map_err(|_| corrupt("params", &params))?;
+    Ok(params.members)
+}
+
+/// A removed node without its debtors.
+pub(crate) fn removed_node(row: &impl Columns) -> Result<RemovedNode, StoreError> {
+    Ok(RemovedNode {
+        node: parsed(row, "node_id")?,
+        instance: parsed(row, "instance_id")?,
+        cluster: parsed(row, "cluster_id")?,
+        debtors: BTreeSet::new(),
+        paid: time_or_null(row, "paid")?,
+        generation: number(row, "lease_token")?,
+        cluster_deleted: flag(row, "deleted")?,
     })
 }
 

@@ -8,13 +8,15 @@ use redtrove_core::catalogue::{Datastore, DatastoreVersion, Flavor};
 use redtrove_core::cluster::Cluster;
 use redtrove_core::ids::DatastoreVersionId;
 use redtrove_core::instance::{Heard, Instance};
-use redtrove_core::{ClusterId, InstanceId, ProjectId, TaskId, Timestamp};
+use redtrove_core::{ClusterId, InstanceId, NodeId, ProjectId, TaskId, Timestamp};
 use redtrove_engine::ports::{
-    Claimed, DeleteSubmitted, Ending, Lease, NewCluster, NewTask, NewVersion, Record, Store, StoreError, SubmitError,
+    Claimed, DeleteSubmitted, Ending, Growth, Lease, NewCluster, NewTask, NewVersion, Record, RemovedNode, Store,
+    StoreError, SubmitError,
 };
-use redtrove_engine::task::{StepRecord, Task};
+use redtrove_engine::task::{StepRecord, Task, Verdict};
 
 use crate::backend::{Backend, SqlStore, retried};
+use crate::debts::by_node;
 
 #[async_trait]
 impl<B: Backend> Store for SqlStore<B> {
@@ -29,6 +31,37 @@ impl<B: Backend> Store for SqlStore<B> {
         task: &NewTask,
     ) -> Result<DeleteSubmitted, SubmitError> {
         retried!(self.take_over(project, cluster, task))
+    }
+
+    async fn grow_cluster(&self, growth: &Growth) -> Result<(Cluster, Vec<Instance>), SubmitError> {
+        retried!(self.insert_growth(growth))
+    }
+
+    async fn shrink_cluster(&self, project: &ProjectId, cluster: ClusterId, task: &NewTask) -> Result<(), SubmitError> {
+        retried!(self.insert_shrink(project, cluster, task))
+    }
+
+    async fn waive_verdict(&self, task: TaskId) -> Result<Option<Verdict>, StoreError> {
+        retried!(self.waive(task))
+    }
+
+    async fn removed_nodes(&self, cluster: Option<ClusterId>) -> Result<Vec<RemovedNode>, StoreError> {
+        self.read_removed(cluster).await
+    }
+
+    async fn pay_debts(&self, paid: &[(NodeId, InstanceId)]) -> Result<(), StoreError> {
+        for (node, debtors) in by_node(paid) {
+            retried!(self.write_paid(node, &debtors))?;
+        }
+        Ok(())
+    }
+
+    async fn owe_again(&self, node: NodeId, debtors: &[InstanceId]) -> Result<(), StoreError> {
+        retried!(self.write_owed(node, debtors))
+    }
+
+    async fn drop_removed_node(&self, node: NodeId) -> Result<(), StoreError> {
+        retried!(self.delete_removed(node))
     }
 
     async fn cluster(&self, id: ClusterId) -> Result<Option<(Cluster, Vec<Instance>)>, StoreError> {

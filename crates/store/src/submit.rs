@@ -1,13 +1,17 @@
-//! Submissions: a cluster to be made, a cluster to be deleted. Each is one transaction.
+//! Submissions: a cluster to be made, grown, shrunk or deleted. Each is one transaction.
+
+mod grow;
+mod shrink;
 
 use redtrove_core::cluster::ClusterTask;
 use redtrove_core::instance::Lifecycle;
-use redtrove_core::{ClusterId, ProjectId};
+use redtrove_core::{ClusterId, InstanceId, ProjectId};
 use redtrove_engine::ports::{DeleteSubmitted, Limits, NewCluster, NewInstance, NewTask, StoreError, SubmitError};
 use redtrove_engine::task::TaskState;
 
 use crate::backend::{Backend, SqlStore, Tx, Value, printed, values, whole};
-use crate::rows;
+use crate::debts::lock_cluster;
+use crate::rows::{self, Params};
 
 /// What is counted: the names in the database and in faults, sorted.
 pub(crate) const RESOURCES: [&str; 2] = ["instances", "volumes"];
@@ -28,8 +32,16 @@ const INSERT_INSTANCE: &str = "INSERT INTO instances \
     created, updated) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'unknown', 0, ?, ?)";
 
 const INSERT_TASK: &str = "INSERT INTO tasks \
-    (id, cluster_id, kind, state, attempt, not_before, deadline, lease_token, request_id, traceparent, created) \
-    VALUES (?, ?, ?, 'pending', 0, ?, ?, 0, ?, ?, ?)";
+    (id, cluster_id, kind, params, state, verdict_by, attempt, not_before, deadline, lease_token, request_id, \
+    traceparent, created) VALUES (?, ?, ?, ?, 'pending', ?, 0, ?, ?, 0, ?, ?, ?)";
+
+const BEGIN_OPERATION: &str = "UPDATE clusters SET task = ?, operation = ?, updated = ? \
+    WHERE id = ? AND project_id = ? AND deleted = 0 AND task = ?";
+
+const FIND_TASK: &str = "SELECT task FROM clusters WHERE id = ? AND project_id = ? AND deleted = 0";
+
+/// The instances of a cluster that are not deleted.
+pub(crate) const PRESENT: &str = "SELECT id FROM instances WHERE cluster_id = ? AND lifecycle <> 'deleted'";
 
 const BEGIN_DELETE: &str = "UPDATE clusters SET task = ?, operation = ?, updated = ? \
     WHERE id = ? AND project_id = ? AND deleted = 0 AND task <> ?";
@@ -93,6 +105,24 @@ impl<B: Backend> SqlStore<B> {
     }
 }
 
+/// Has a cluster that is busy with nothing begin an operation.
+async fn begin_operation<B: Backend>(
+    tx: &mut Tx<B>,
+    project: &ProjectId,
+    cluster: ClusterId,
+    task: &NewTask,
+) -> Result<(), SubmitError> {
+    // What is refused is looked at a second time, and must not have changed by then.
+    lock_cluster(tx, cluster).await?;
+    let (busy, free) = (task.kind.cluster_task().name(), ClusterTask::None.name());
+    let begun = values![busy, printed(task.id), tx.now, printed(cluster), project.as_str(), free];
+    if tx.execute(BEGIN_OPERATION, begun).await? > 0 {
+        return Ok(());
+    }
+    let row = tx.one(FIND_TASK, values![printed(cluster), project.as_str()]).await?;
+    Err(SubmitError::Busy(rows::parsed(&row.ok_or(SubmitError::NotFound)?, "task")?))
+}
+
 /// Raises the project's usages by what the instances need; the resources for which that is too much.
 async fn raise_usages<B: Backend>(
     tx: &mut Tx<B>,
@@ -144,6 +174,8 @@ async fn insert_task<B: Backend>(tx: &mut Tx<B>, cluster: ClusterId, new: &NewTa
         printed(new.id),
         printed(cluster),
         new.kind.name(),
+        params(&new.members)?,
+        new.verdict_within.map(|wait| tx.now.after(wait)),
         tx.now,
         tx.now.after(new.time_limit),
         new.request.as_str(),
@@ -152,4 +184,12 @@ async fn insert_task<B: Backend>(tx: &mut Tx<B>, cluster: ClusterId, new: &NewTa
     ];
     tx.execute(INSERT_TASK, values).await?;
     Ok(())
+}
+
+fn params(members: &[InstanceId]) -> Result<Option<String>, StoreError> {
+    if members.is_empty() {
+        return Ok(None);
+    }
+    let params = serde_json::to_string(&Params { members: members.to_vec() });
+    params.map(Some).map_err(|error| StoreError::Broken(error.into()))
 }

@@ -235,16 +235,16 @@ pub enum Change {
         /// Its node's id.
         node: NodeId,
     },
-    /// The instance's machine is gone: it is deleted, and its share of the quota free.
+    /// The instance's machine is gone: it is deleted, it owes no FORGET any more, and its share of the quota is free.
     Gone {
         /// The instance.
         instance: InstanceId,
     },
     /// What the task was asked for is allowed.
     Accepted,
-    /// The instance's node has left the cluster for good: it is on its way out and, if its node was recorded, every
-    /// other instance with a recorded node that is not on its way out owes a FORGET. Instances that already are on
-    /// their way out, or gone, owe nothing and stay as they are.
+    /// The instance's node has left the cluster for good: it is on its way out, what it owed vanishes and, if its node
+    /// was recorded, every other instance with a recorded node that is not on its way out owes a FORGET. An instance
+    /// that already is on its way out, or gone, stays as it is, and nobody owes one for it.
     Left {
         /// The instance.
         instance: InstanceId,
@@ -312,7 +312,8 @@ pub enum Outcome {
     /// Otherwise; the fault is kept on task and cluster.
     Failed(Fault),
     /// What was asked for is not allowed: the fault is the task's, with the verdict refused. It is kept on the cluster
-    /// only if nobody waits for the verdict any more; otherwise the cluster's fault stays as it was.
+    /// only if nobody waits for the verdict any more, as nobody does who was told that it is accepted; otherwise the
+    /// cluster's fault stays as it was.
     Refused(Fault),
 }
 
@@ -366,25 +367,27 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<DeleteSubmitted, SubmitError>;
 
     /// Takes a grow: the cluster becomes GROWING_CLUSTER if it is busy with nothing; quota, instances and task in one
-    /// transaction. Gives the cluster as it is then, with the new instances only, in member order.
+    /// transaction. Gives the cluster as it is then, with the new instances only, in member order. Checked in this
+    /// order: the cluster, that it is free, that it does not become too large, the quota.
     async fn grow_cluster(&self, growth: &Growth) -> Result<(Cluster, Vec<Instance>), SubmitError>;
 
     /// Takes a shrink of the instances that the task names: the cluster becomes SHRINKING_CLUSTER if it is busy with
     /// nothing. Checked in this order: the cluster, that it is free, that each is an instance of it that is not
-    /// deleted, that another one is left.
+    /// deleted, that another one is left. An instance that is named twice leaves once.
     async fn shrink_cluster(&self, project: &ProjectId, cluster: ClusterId, task: &NewTask) -> Result<(), SubmitError>;
 
     /// Whoever asked waits no longer for the verdict of a task: if it is refused from now on, the cluster gets the
     /// fault. Gives the verdict if there is one already.
     async fn waive_verdict(&self, task: TaskId) -> Result<Option<Verdict>, StoreError>;
 
-    /// The nodes that were removed from a cluster, or from every cluster, and that somebody may remember.
+    /// The nodes that were removed from a cluster, or from every cluster, and that somebody may remember, by their ids.
     async fn removed_nodes(&self, cluster: Option<ClusterId>) -> Result<Vec<RemovedNode>, StoreError>;
 
     /// These instances have forgotten these removed nodes. A node whose last debt that was is paid for now.
     async fn pay_debts(&self, paid: &[(NodeId, InstanceId)]) -> Result<(), StoreError>;
 
-    /// These instances remember a removed node after all: they owe again, and it is not paid for.
+    /// These instances remember a removed node after all: they owe again, and it is not paid for. Instances of another
+    /// cluster, on their way out or gone cannot owe; if there is no other, or no such node, nothing changes.
     async fn owe_again(&self, node: NodeId, debtors: &[InstanceId]) -> Result<(), StoreError>;
 
     /// Nobody remembers the removed node any more, and its address is free.

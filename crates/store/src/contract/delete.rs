@@ -5,11 +5,11 @@ use std::time::Duration;
 use redtrove_core::cluster::ClusterTask;
 use redtrove_core::instance::Lifecycle;
 use redtrove_core::{ClusterId, Fault};
-use redtrove_engine::ports::{DeleteSubmitted, Ending, Outcome, Record, StoreError, SubmitError};
+use redtrove_engine::ports::{Change, DeleteSubmitted, Ending, Limits, Outcome, Record, StoreError, SubmitError};
 use redtrove_engine::task::{TaskKind, TaskState};
 use tokio::task::JoinSet;
 
-use super::{Bed, LONG, success};
+use super::{Bed, LONG, changed, success};
 
 pub(super) async fn a_delete_takes_over_a_build(bed: Bed) {
     let new = bed.created(3).await;
@@ -90,4 +90,31 @@ pub(super) async fn only_the_project_deletes_its_clusters(bed: Bed) {
     bed.store.finish(&lease, &Ending { cluster_deleted: true, ..success() }).await.unwrap();
     let error = bed.store.delete_cluster(&bed.project(), new.id, &task).await.unwrap_err();
     assert!(matches!(error, SubmitError::NotFound), "a cluster that is deleted is not there");
+}
+
+pub(super) async fn a_delete_takes_over_a_growth_and_a_shrink(bed: Bed) {
+    for grows in [true, false] {
+        let new = bed.ready(2).await;
+        let lease = if grows {
+            let growth = bed.growth(new.id, 2);
+            bed.store.grow_cluster(&growth).await.unwrap();
+            bed.claimed(growth.task.id).await.lease
+        } else {
+            bed.shrinking(new.id, &[new.instances[0].id]).await
+        };
+        let delete = bed.deleting(new.id).await.lease;
+        let (cluster, instances) = bed.store.cluster(new.id).await.unwrap().unwrap();
+        assert_eq!((cluster.task, cluster.operation), (ClusterTask::Deleting, Some(delete.task)));
+        assert_eq!(instances.len(), if grows { 4 } else { 2 });
+        assert!(instances.iter().all(|instance| instance.lifecycle == Lifecycle::Deleting));
+        let task = bed.store.task(lease.task).await.unwrap().unwrap();
+        assert_eq!((task.state, task.verdict), (TaskState::Failed, None));
+        assert!(task.fault.unwrap().contains("superseded by a delete"));
+        assert_eq!(bed.store.waive_verdict(lease.task).await.unwrap(), None, "none was given");
+        let late = changed(&[Change::Accepted, Change::Left { instance: new.instances[0].id }]);
+        assert!(matches!(bed.store.record(&lease, &late).await, Err(StoreError::LeaseLost)));
+        assert!(matches!(bed.store.finish(&lease, &success()).await, Err(StoreError::LeaseLost)));
+        bed.store.finish(&delete, &Ending { cluster_deleted: true, ..success() }).await.unwrap();
+    }
+    assert!(bed.fits(1, Limits { instances: 1, volumes_gb: 2 }).await, "nothing is left over");
 }

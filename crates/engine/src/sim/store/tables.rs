@@ -315,14 +315,15 @@ impl Tables {
             row.task.verdict = Some(Verdict::Accepted);
         }
         for change in &record.changes {
-            self.change(change, now);
+            self.change(lease.cluster, change, now);
         }
         Ok(())
     }
 
-    fn change(&mut self, change: &Change, now: Timestamp) {
+    fn change(&mut self, cluster: ClusterId, change: &Change, now: Timestamp) {
         let Some(id) = change.instance() else { return };
-        let Some((project, instance)) = self.instances.get_mut(&id) else { return };
+        let row = self.instances.get_mut(&id).filter(|(_, instance)| instance.cluster == cluster);
+        let Some((project, instance)) = row else { return };
         instance.updated = now;
         match change {
             Change::Accepted => {}
@@ -332,13 +333,13 @@ impl Tables {
             Change::Node { node, .. } => instance.node_id = Some(*node),
             Change::Gone { .. } => {
                 let project = project.clone();
-                self.gone(&project, id);
+                self.gone(&project, id, now);
             }
         }
     }
 
-    /// The instance is deleted, and its share of the quota free; once.
-    fn gone(&mut self, project: &ProjectId, id: InstanceId) {
+    /// The instance is deleted, owes nothing, and its share of the quota is free; once.
+    fn gone(&mut self, project: &ProjectId, id: InstanceId, now: Timestamp) {
         let Some((_, instance)) = self.instances.get_mut(&id) else { return };
         if instance.lifecycle == Lifecycle::Deleted {
             return;
@@ -346,6 +347,7 @@ impl Tables {
         instance.lifecycle = Lifecycle::Deleted;
         let used = self.used.entry(project.clone()).or_default();
         *used = (used.0 - 1, used.1 - size(instance.volume_gb));
+        self.forgive(id, now);
     }
 
     pub(super) fn finish(&mut self, lease: &Lease, ending: &Ending, now: Timestamp) -> Result<(), StoreError> {
@@ -356,7 +358,7 @@ impl Tables {
             Outcome::Failed(fault) | Outcome::Refused(fault) => Some(fault.message.clone()),
         };
         let refused = matches!(ending.outcome, Outcome::Refused(_));
-        let awaited = refused && row.verdict_by.is_some_and(|by| now <= by);
+        let awaited = refused && row.task.verdict.is_none() && row.verdict_by.is_some_and(|by| now <= by);
         if refused {
             row.task.verdict = Some(Verdict::Refused);
         }
@@ -375,14 +377,13 @@ impl Tables {
         }
         let mut gone: Vec<InstanceId> = Vec::new();
         if ending.cluster_deleted {
-            self.owe_nothing(lease.cluster, now);
             gone.extend(self.instances.values().filter(|(_, i)| i.cluster == lease.cluster).map(|(_, i)| i.id));
         }
         gone.extend(ending.lifecycles.iter().filter(|(_, next)| *next == Lifecycle::Deleted).map(|(id, _)| *id));
         for id in gone {
             if let Some((project, _)) = self.instances.get(&id) {
                 let project = project.clone();
-                self.gone(&project, id);
+                self.gone(&project, id, now);
             }
         }
         for (id, next) in &ending.lifecycles {

@@ -36,9 +36,7 @@ impl Tables {
         };
         instance.lifecycle = Lifecycle::Deleting;
         let (cluster, node) = (instance.cluster, instance.node_id);
-        for removed in self.removed.values_mut() {
-            removed.pay(id, now);
-        }
+        self.forgive(id, now);
         let Some(node) = node else { return };
         let others = self.instances.values().map(|(_, instance)| instance);
         let debtors: BTreeSet<InstanceId> =
@@ -72,10 +70,11 @@ impl Tables {
     }
 
     pub(in crate::sim::store) fn owe_again(&mut self, node: NodeId, debtors: &[InstanceId]) {
-        let inside = |id: &&InstanceId| self.instances.get(id).is_some_and(|(_, instance)| is_inside(instance));
-        let debtors: Vec<InstanceId> = debtors.iter().filter(inside).copied().collect();
-        if let Some(removed) = self.removed.get_mut(&node).filter(|_| !debtors.is_empty()) {
-            removed.debtors.extend(debtors);
+        let Some(removed) = self.removed.get_mut(&node) else { return };
+        let rows = debtors.iter().filter_map(|id| self.instances.get(id)).map(|(_, instance)| instance);
+        let able = rows.filter(|instance| instance.cluster == removed.cluster && is_inside(instance));
+        for instance in able {
+            removed.debtors.insert(instance.id);
             removed.paid = None;
         }
     }
@@ -84,11 +83,10 @@ impl Tables {
         self.removed.remove(&node);
     }
 
-    /// The cluster is deleted: nobody is left who could remember.
-    pub(super) fn owe_nothing(&mut self, cluster: ClusterId, now: Timestamp) {
-        for removed in self.removed.values_mut().filter(|removed| removed.cluster == cluster) {
-            removed.debtors.clear();
-            removed.paid.get_or_insert(now);
+    /// What the instance owes that is no longer there to pay vanishes.
+    pub(super) fn forgive(&mut self, debtor: InstanceId, now: Timestamp) {
+        for removed in self.removed.values_mut() {
+            removed.pay(debtor, now);
         }
     }
 }

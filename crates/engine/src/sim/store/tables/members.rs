@@ -6,7 +6,7 @@ use redtrove_core::request::MOST_MEMBERS;
 use redtrove_core::{ClusterId, ProjectId, TaskId, Timestamp};
 
 use super::Tables;
-use crate::ports::{Growth, NewInstance, NewTask, SubmitError};
+use crate::ports::{Growth, NewInstance, NewTask, StoreError, SubmitError};
 use crate::submit::member_name;
 use crate::task::Verdict;
 
@@ -19,10 +19,14 @@ impl Tables {
         task: &NewTask,
         now: Timestamp,
     ) -> Result<Cluster, SubmitError> {
+        let is_taken = self.tasks.contains_key(&task.id);
         let row = self.clusters.get_mut(&id).filter(|row| !row.deleted && row.cluster.project == *project);
         let cluster = &mut row.ok_or(SubmitError::NotFound)?.cluster;
         if cluster.task != ClusterTask::None {
             return Err(SubmitError::Busy(cluster.task));
+        }
+        if is_taken {
+            return Err(StoreError::Broken("the id is another's".into()).into());
         }
         cluster.task = task.kind.cluster_task();
         cluster.operation = Some(task.id);

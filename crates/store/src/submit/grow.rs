@@ -1,0 +1,93 @@
+//! A cluster to be grown.
+
+use redtrove_core::cluster::Cluster;
+use redtrove_core::instance::{Heard, Instance, Lifecycle};
+use redtrove_core::request::MOST_MEMBERS;
+use redtrove_core::{ClusterId, Timestamp};
+use redtrove_engine::ports::{Growth, Joiner, NewInstance, StoreError, SubmitError};
+use redtrove_engine::submit::member_name;
+
+use super::{begin_operation, insert_instance, insert_task, raise_usages};
+use crate::backend::{Backend, SqlStore, Tx, printed, values};
+use crate::rows::{self, cluster_columns};
+
+const CLUSTER: &str = concat!(
+    "SELECT ",
+    cluster_columns!(),
+    " FROM clusters c JOIN datastore_versions v ON v.id = c.version_id JOIN datastores d ON d.id = v.datastore_id \
+     WHERE c.id = ?"
+);
+
+/// The highest number that was ever used, and how many there are now.
+const COUNTS: &str = "SELECT MAX(number) AS highest, COUNT(CASE WHEN lifecycle <> 'deleted' THEN 1 END) AS present \
+    FROM instances WHERE cluster_id = ?";
+
+impl<B: Backend> SqlStore<B> {
+    /// See `Store::grow_cluster`.
+    pub(crate) async fn insert_growth(&self, growth: &Growth) -> Result<(Cluster, Vec<Instance>), SubmitError> {
+        let mut tx = self.begin().await?;
+        begin_operation(&mut tx, &growth.project, growth.cluster, &growth.task).await?;
+        let row = rows::present(tx.one(CLUSTER, values![printed(growth.cluster)]).await?, "cluster")?;
+        let cluster = rows::cluster(&row)?;
+        let joiners = number_joiners(&mut tx, &cluster, &growth.joiners).await?;
+        for joiner in &joiners {
+            insert_instance(&mut tx, growth.cluster, joiner).await?;
+        }
+        insert_task(&mut tx, growth.cluster, &growth.task).await?;
+        let over = raise_usages(&mut tx, &growth.project, growth.limits, &joiners).await?;
+        if !over.is_empty() {
+            return Err(SubmitError::Quota(over));
+        }
+        let now = tx.now;
+        tx.commit().await?;
+        Ok((cluster, joiners.into_iter().map(|joiner| begun(growth.cluster, joiner, now)).collect()))
+    }
+}
+
+/// Gives the joiners the numbers and names that follow, unless they are too many.
+async fn number_joiners<B: Backend>(
+    tx: &mut Tx<B>,
+    cluster: &Cluster,
+    joiners: &[Joiner],
+) -> Result<Vec<NewInstance>, SubmitError> {
+    let row = rows::present(tx.one(COUNTS, values![printed(cluster.id)]).await?, "instances")?;
+    let wanted = rows::number::<usize>(&row, "present")?.saturating_add(joiners.len());
+    if wanted > MOST_MEMBERS {
+        return Err(SubmitError::TooMany(wanted));
+    }
+    let highest = rows::number_or_null::<u32>(&row, "highest")?.unwrap_or_default();
+    let numbered = joiners.iter().zip(1_u32..).map(|(joiner, place)| {
+        let number = highest.checked_add(place).ok_or_else(|| StoreError::Broken("the numbers are used up".into()))?;
+        Ok(NewInstance {
+            id: joiner.id,
+            name: member_name(&cluster.name, number),
+            number,
+            flavor_id: joiner.flavor_id.clone(),
+            ram_mb: joiner.ram_mb,
+            volume_gb: joiner.volume_gb,
+            planned_slots: None,
+        })
+    });
+    numbered.collect()
+}
+
+/// The instance as its row says that it is.
+fn begun(cluster: ClusterId, new: NewInstance, now: Timestamp) -> Instance {
+    Instance {
+        id: new.id,
+        cluster,
+        name: new.name,
+        number: new.number,
+        flavor_id: new.flavor_id,
+        ram_mb: new.ram_mb,
+        volume_gb: new.volume_gb,
+        lifecycle: Lifecycle::Building,
+        ip: None,
+        node_id: None,
+        planned_slots: new.planned_slots,
+        fault: None,
+        heard: Heard::default(),
+        created: now,
+        updated: now,
+    }
+}
