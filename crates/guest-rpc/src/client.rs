@@ -10,6 +10,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use redtrove_core::plan::Joining;
 use redtrove_core::{InstanceId, NodeId, RequestId, SlotRange};
 use redtrove_engine::ports::{Guest, GuestError, GuestStatus, Guests, Order, PrepareSpec, Seen};
 use secrecy::SecretString;
@@ -172,6 +173,11 @@ impl From<Failed> for GuestError {
     }
 }
 
+/// A time as the contract has it. More than fits is more than a guest takes: it says so.
+fn milliseconds(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
+}
+
 #[async_trait]
 impl Guests for Client {
     async fn status(&self, guest: &Guest) -> Result<GuestStatus, GuestError> {
@@ -215,8 +221,7 @@ impl Guests for Client {
             first_slot: slots.first().into(),
             last_slot: slots.last().into(),
             config_epoch: Some(epoch),
-            // More than fits is more than the guest takes: it says so.
-            forming_node_timeout_ms: Some(u32::try_from(forming_node_timeout.as_millis()).unwrap_or(u32::MAX)),
+            forming_node_timeout_ms: Some(milliseconds(forming_node_timeout)),
             expected_node_id: Some(node.into()),
         };
         let call =
@@ -224,8 +229,20 @@ impl Guests for Client {
         self.change(guest, order, message, call).await
     }
 
-    async fn meet(&self, guest: &Guest, order: &Order, ip: &str, port: u16) -> Result<(), GuestError> {
-        let message = v1::ClusterMeetRequest { ip: ip.to_owned(), port: port.into() };
+    async fn meet(
+        &self,
+        guest: &Guest,
+        order: &Order,
+        ip: &str,
+        port: u16,
+        joining: Option<Joining>,
+    ) -> Result<(), GuestError> {
+        let message = v1::ClusterMeetRequest {
+            ip: ip.to_owned(),
+            port: port.into(),
+            forming_node_timeout_ms: joining.map(|joining| milliseconds(joining.forming_node_timeout)),
+            expected_node_id: joining.map(|joining| joining.node.into()),
+        };
         let call = |mut client: GuestAgentClient<Channel>, request| async move { client.cluster_meet(request).await };
         self.change(guest, order, message, call).await
     }
@@ -234,6 +251,32 @@ impl Guests for Client {
         let call =
             |mut client: GuestAgentClient<Channel>, request| async move { client.cluster_complete(request).await };
         self.change(guest, order, v1::ClusterCompleteRequest {}, call).await
+    }
+
+    async fn close(&self, guest: &Guest, order: &Order, node: NodeId) -> Result<(), GuestError> {
+        let message = v1::CloseToTenantsRequest { expected_node_id: node.into() };
+        let call =
+            |mut client: GuestAgentClient<Channel>, request| async move { client.close_to_tenants(request).await };
+        self.change(guest, order, message, call).await
+    }
+
+    async fn reopen(&self, guest: &Guest, order: &Order, node: NodeId) -> Result<(), GuestError> {
+        let message = v1::ReopenToTenantsRequest { expected_node_id: node.into() };
+        let call =
+            |mut client: GuestAgentClient<Channel>, request| async move { client.reopen_to_tenants(request).await };
+        self.change(guest, order, message, call).await
+    }
+
+    async fn leave(&self, guest: &Guest, order: &Order, node: NodeId) -> Result<(), GuestError> {
+        let message = v1::LeaveClusterRequest { expected_node_id: node.into() };
+        let call = |mut client: GuestAgentClient<Channel>, request| async move { client.leave_cluster(request).await };
+        self.change(guest, order, message, call).await
+    }
+
+    async fn remove_nodes(&self, guest: &Guest, order: &Order, nodes: &[NodeId]) -> Result<(), GuestError> {
+        let message = v1::RemoveNodesRequest { node_ids: nodes.iter().map(|node| (*node).into()).collect() };
+        let call = |mut client: GuestAgentClient<Channel>, request| async move { client.remove_nodes(request).await };
+        self.change(guest, order, message, call).await
     }
 
     fn forget(&self, instance: InstanceId) {

@@ -1,6 +1,8 @@
 //! Messages to domain types and back. What comes in over the wire becomes a type that cannot be invalid, or an
 //! [`InvalidField`] that names the field.
 
+use std::time::Duration;
+
 use redtrove_core::instance::RedisState;
 use redtrove_core::topology::{NodeAddress, NodeLine, NodeView, Reach};
 use redtrove_core::{NodeId, SlotRange, SlotSet};
@@ -140,6 +142,8 @@ impl From<NodeView> for v1::GetTopologyResponse {
             uptime_seconds: view.uptime_seconds,
             complete: view.complete,
             nodes: view.nodes.into_iter().map(Into::into).collect(),
+            closed_for_ms: view.closed_for.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
+            left_node_id: view.left.map(Into::into),
         }
     }
 }
@@ -167,6 +171,8 @@ impl TryFrom<v1::GetTopologyResponse> for NodeView {
             keys: response.keys,
             uptime_seconds: response.uptime_seconds,
             complete: response.complete,
+            closed_for: response.closed_for_ms.map(Duration::from_millis),
+            left: response.left_node_id.map(|id| node_id("left_node_id", &id)).transpose()?,
         })
     }
 }

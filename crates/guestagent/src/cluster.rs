@@ -70,8 +70,8 @@ fn unreadable(error: &dyn std::fmt::Display) -> Failure {
 }
 
 impl Connection {
-    /// The node's view of its cluster, in one round trip. `complete` is the agent's own knowledge.
-    pub async fn view(&self, complete: bool) -> Result<NodeView, Failure> {
+    /// The node's view of its cluster, in one round trip, without what only the agent knows.
+    pub async fn view(&self) -> Result<NodeView, Failure> {
         let asked = vec![
             command(&["CLUSTER", "NODES"]),
             command(&["CLUSTER", "INFO"]),
@@ -91,7 +91,9 @@ impl Connection {
             state_ok: cluster.text("cluster_state").map_err(|error| unreadable(&error))? == "ok",
             keys: number(keys)?,
             uptime_seconds: server.number("uptime_in_seconds").map_err(|error| unreadable(&error))?,
-            complete,
+            complete: false,
+            closed_for: None,
+            left: None,
         })
     }
 
@@ -108,9 +110,10 @@ impl Connection {
         })
     }
 
-    /// Starts a handshake with the node at `ip`.
-    pub async fn meet(&self, ip: IpAddr, port: u16) -> Result<(), Failure> {
-        self.all(vec![command(&["CLUSTER", "MEET", &ip.to_string(), &port.to_string()])]).await
+    /// Sets the node timeout if one is given (milliseconds), then starts a handshake with the node at `ip`.
+    pub async fn meet(&self, ip: IpAddr, port: u16, timeout: Option<u32>) -> Result<(), Failure> {
+        let meet = command(&["CLUSTER", "MEET", &ip.to_string(), &port.to_string()]);
+        self.all(timeout.map(|timeout| node_timeout(timeout.into())).into_iter().chain([meet]).collect()).await
     }
 
     /// Sets what is given of node timeout (milliseconds) and configuration epoch, then takes slots.
@@ -137,14 +140,23 @@ impl Connection {
         Ok(())
     }
 
-    /// Restores the product's node timeout (milliseconds) and lets tenants in, on the running server.
-    pub async fn open_to_tenants(&self, node_timeout_ms: u64) -> Result<(), Failure> {
-        self.all(vec![node_timeout(node_timeout_ms), tenants_user(Tenants::Open)]).await
+    /// Sets the product's node timeout (milliseconds).
+    pub async fn set_node_timeout(&self, node_timeout_ms: u64) -> Result<(), Failure> {
+        self.all(vec![node_timeout(node_timeout_ms)]).await
     }
 
-    /// Gives the tenants' user of the running server its rules.
+    /// Gives the tenants' user of the running server its rules. Where they let nobody in, ends every connection of the
+    /// user afterwards, those that wait in a blocking command or a subscription included: a rule does not reach what
+    /// was allowed before. One that comes in between is not logged in.
     pub async fn set_tenants(&self, tenants: Tenants) -> Result<(), Failure> {
-        self.all(vec![tenants_user(tenants)]).await
+        let end = (tenants == Tenants::Closed).then(|| command(&["CLIENT", "KILL", "USER", "default"]));
+        self.all([tenants_user(tenants)].into_iter().chain(end).collect()).await
+    }
+
+    /// Drops all keys, then the cluster, the node's id and its epochs. The second is refused while there are keys.
+    pub async fn reset(&self) -> Result<(), Failure> {
+        self.all(vec![command(&["FLUSHALL", "SYNC"])]).await?;
+        self.all(vec![command(&["CLUSTER", "RESET", "HARD"])]).await
     }
 
     /// Forgets `nodes`; one that is not known is forgotten already.

@@ -1,5 +1,6 @@
 //! Why a call could not be answered, and the gRPC status that says so.
 
+use redtrove_core::NodeId;
 use redtrove_guest_rpc::InvalidField;
 use redtrove_guest_rpc::metadata::{Generation, refuse_generation};
 use tonic::Status;
@@ -33,6 +34,11 @@ impl Failure {
     /// Trouble with the file `name` in the agent's directory.
     pub fn file(name: &str, error: &std::io::Error) -> Self {
         Self::Internal(format!("the guest agent cannot read or write its file {name}: {error}"))
+    }
+
+    /// What the node `own` answers where `expected` is meant.
+    pub fn another(own: NodeId, expected: NodeId) -> Self {
+        Self::WrongState(format!("the node is {own}, not {expected}"))
     }
 
     /// What a node answers that has not been prepared.

@@ -30,6 +30,19 @@ pub struct AddSlots {
     pub expected: Option<NodeId>,
 }
 
+/// What `ClusterMeet` asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Meet {
+    /// The other node's address.
+    pub ip: IpAddr,
+    /// Its port for clients.
+    pub port: u16,
+    /// The node timeout to run with until the cluster is complete, milliseconds.
+    pub timeout_ms: Option<u32>,
+    /// The id that this node must have.
+    pub expected: Option<NodeId>,
+}
+
 /// Reads a `ClusterAddslots`.
 pub fn add_slots(request: &v1::ClusterAddslotsRequest) -> Result<AddSlots, InvalidField> {
     let range = v1::SlotRange { first: request.first_slot, last: request.last_slot };
@@ -38,16 +51,25 @@ pub fn add_slots(request: &v1::ClusterAddslotsRequest) -> Result<AddSlots, Inval
     if request.config_epoch == Some(0) {
         return Err(InvalidField::new("config_epoch", "is 0, and epochs begin at 1"));
     }
-    if let Some(ms) = request.forming_node_timeout_ms.filter(|ms| !(100..=60_000).contains(ms)) {
-        return Err(InvalidField::new("forming_node_timeout_ms", format!("{ms} is not from 100 to 60000")));
-    }
-    let expected =
-        request.expected_node_id.as_deref().map(|id| convert::node_id("expected_node_id", id)).transpose()?;
-    Ok(AddSlots { range, epoch: request.config_epoch, timeout_ms: request.forming_node_timeout_ms, expected })
+    let timeout_ms = forming_node_timeout(request.forming_node_timeout_ms)?;
+    let expected = request.expected_node_id.as_deref().map(expected_node).transpose()?;
+    Ok(AddSlots { range, epoch: request.config_epoch, timeout_ms, expected })
 }
 
-/// Reads a `ClusterMeet`: the address of one machine and its port for clients.
-pub fn meet(request: &v1::ClusterMeetRequest) -> Result<(IpAddr, u16), InvalidField> {
+fn forming_node_timeout(ms: Option<u32>) -> Result<Option<u32>, InvalidField> {
+    if let Some(ms) = ms.filter(|ms| !(100..=60_000).contains(ms)) {
+        return Err(InvalidField::new("forming_node_timeout_ms", format!("{ms} is not from 100 to 60000")));
+    }
+    Ok(ms)
+}
+
+/// Reads the id that the node must have which is asked to do something.
+pub fn expected_node(id: &str) -> Result<NodeId, InvalidField> {
+    convert::node_id("expected_node_id", id)
+}
+
+/// Reads a `ClusterMeet`: the address of one machine, which is not `own`, and its port for clients.
+pub fn meet(request: &v1::ClusterMeetRequest, own: (IpAddr, u16)) -> Result<Meet, InvalidField> {
     let refuse = |reason: &str| InvalidField::new("ip", reason);
     let ip: IpAddr = request.ip.parse().map_err(|_| refuse("is not an IPv4 or IPv6 address"))?;
     if ip.is_unspecified() || ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST) {
@@ -55,7 +77,13 @@ pub fn meet(request: &v1::ClusterMeetRequest) -> Result<(IpAddr, u16), InvalidFi
     }
     let port = u16::try_from(request.port).ok().filter(|port| (1..=MAX_CLIENT_PORT).contains(&u32::from(*port)));
     let reason = || InvalidField::new("port", format!("{} is not from 1 to {MAX_CLIENT_PORT}", request.port));
-    Ok((ip, port.ok_or_else(reason)?))
+    let port = port.ok_or_else(reason)?;
+    if (ip, port) == own {
+        return Err(refuse("is this node's own address"));
+    }
+    let timeout_ms = forming_node_timeout(request.forming_node_timeout_ms)?;
+    let expected = request.expected_node_id.as_deref().map(expected_node).transpose()?;
+    Ok(Meet { ip, port, timeout_ms, expected })
 }
 
 /// Reads a `RemoveNodes`: at least one id, each once.

@@ -1,19 +1,25 @@
 //! One node: the agent's knowledge of it and of its redis-server, and everything that a call may do with it.
 
 mod changes;
+mod doors;
+mod leaving;
 mod readings;
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::time::Duration;
 
+use redtrove_core::instance::REDIS_PORT;
 use redtrove_core::topology::Engine;
-use redtrove_core::{Clock, InstanceId};
+use redtrove_core::{Clock, InstanceId, NodeId};
 use redtrove_guest_rpc::metadata::Generation;
 use redtrove_service::{Shutdown, SystemClock};
 use secrecy::SecretString;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
@@ -24,7 +30,7 @@ use crate::generation::Fence;
 use crate::home::{DATA, Home, REDIS_CONF, REDIS_LOG, USERS_ACL};
 use crate::redis_conf::{Machine, redis_conf};
 use crate::redis_server::{RedisServer, Supervisor};
-use crate::state::NodeState;
+use crate::state::{NodeState, Shut};
 
 /// The file with the password of the agent's own user.
 const PASSWORD: &str = "agent.password";
@@ -42,6 +48,15 @@ pub struct Identity {
     pub supervisor: Supervisor,
 }
 
+/// What the agent knows of its node.
+#[derive(Debug, Clone, Default)]
+struct Known {
+    /// Absent before the node is prepared.
+    state: Option<Arc<NodeState>>,
+    /// When it opens to tenants by itself. Not the machine's clock, which may be set meanwhile.
+    opens_at: Option<Instant>,
+}
+
 /// One node.
 #[derive(Debug)]
 pub struct Node {
@@ -50,15 +65,20 @@ pub struct Node {
     fence: Fence,
     server: RedisServer,
     redis: Connection,
-    state: Mutex<Option<Arc<NodeState>>>,
+    known: watch::Sender<Known>,
+    /// How long `CloseToTenants` closes the node.
+    closing: Duration,
+    /// The rules of the tenants' user on the running server may not be those of the state.
+    unsettled: Notify,
     /// Held by the one call that changes the node.
     turn: tokio::sync::Mutex<()>,
     tasks: TaskTracker,
 }
 
 impl Node {
-    /// Reads what the directory holds and, where the node is prepared, sees to its redis-server.
-    pub fn open(identity: Identity, home: Home, shutdown: &Shutdown) -> Result<Arc<Self>, Failure> {
+    /// Reads what the directory holds and, where the node is prepared, sees to its redis-server. `CloseToTenants` is to
+    /// close it for `closing`.
+    pub fn open(identity: Identity, home: Home, closing: Duration, shutdown: &Shutdown) -> Result<Arc<Self>, Failure> {
         let home = Arc::new(home);
         let state = NodeState::load(&home)?;
         let password = ensure_password(&home)?;
@@ -69,17 +89,25 @@ impl Node {
             fence: Fence::open(&home)?,
             server: RedisServer::supervise(Arc::clone(&home), supervisor, shutdown.tasks(), stop),
             redis: Connection::new(Arc::clone(&home), password),
-            state: Mutex::new(state.clone().map(Arc::new)),
+            known: watch::Sender::default(),
+            closing,
+            unsettled: Notify::new(),
             turn: tokio::sync::Mutex::new(()),
             tasks: shutdown.tasks().clone(),
             home,
         });
         if let Some(state) = state {
-            node.write_files(&state, state.tenants())?;
+            let state = node.resumed(state)?;
+            node.write_files(&state)?;
             node.server.want(node.binary(state.prepared.engine)?);
-            let (adopting, stop) = (Arc::clone(&node), shutdown.token().clone());
-            node.tasks.spawn(async move { stop.run_until_cancelled(adopting.ensure_tenants()).await });
+            node.set_state(Some(state));
+            node.unsettled.notify_one();
         }
+        let (settling, opening, stop) = (Arc::clone(&node), Arc::clone(&node), shutdown.token().clone());
+        node.tasks.spawn(async move {
+            let both = async { tokio::join!(settling.settle_in_time(), opening.open_in_time()) };
+            stop.run_until_cancelled(both).await
+        });
         Ok(node)
     }
 
@@ -93,22 +121,53 @@ impl Node {
         &self.identity.engines
     }
 
-    /// The address that redis-server is bound to.
-    pub fn ip(&self) -> IpAddr {
-        self.identity.ip
+    /// Where clients reach redis-server: the address that it is bound to, and the port.
+    pub fn address(&self) -> (IpAddr, u16) {
+        (self.identity.ip, REDIS_PORT)
     }
 
     /// The node's state; absent before it is prepared.
     pub fn state(&self) -> Option<Arc<NodeState>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.known().state
+    }
+
+    fn known(&self) -> Known {
+        self.known.borrow().clone()
     }
 
     fn set_state(&self, state: Option<NodeState>) {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state.map(Arc::new);
+        let closed_for = state.as_ref().and_then(|state| state.closed_for(SystemClock.now(), self.closing));
+        let opens_at = closed_for.map(|time| Instant::now() + time);
+        self.known.send_replace(Known { state: state.map(Arc::new), opens_at });
+    }
+
+    /// Keeps a new state, on the disk first.
+    async fn put(self: &Arc<Self>, state: NodeState) -> Result<(), Failure> {
+        let saved = state.clone();
+        self.with_home(move |node| saved.save(&node.home)).await?;
+        self.set_state(Some(state));
+        Ok(())
     }
 
     fn prepared(&self) -> Result<Arc<NodeState>, Failure> {
         self.state().ok_or_else(Failure::unprepared)
+    }
+
+    /// The state of a node that is in its cluster, or may still join one.
+    fn member(&self) -> Result<Arc<NodeState>, Failure> {
+        let state = self.prepared()?;
+        match state.shut {
+            Some(Shut::Leaving(id) | Shut::Left(id)) => {
+                Err(Failure::WrongState(format!("the node leaves its cluster for ever, where it is {id}")))
+            }
+            Some(Shut::Until(_)) | None => Ok(state),
+        }
+    }
+
+    /// Whether the node is `expected`: the one that was looked at must be the one that is changed.
+    async fn expect(&self, expected: NodeId) -> Result<(), Failure> {
+        let own = self.redis.node_id().await?;
+        if own == expected { Ok(()) } else { Err(Failure::another(own, expected)) }
     }
 
     /// Does `work` as the only change of this node, if `generation` is not late.
@@ -149,7 +208,7 @@ impl Node {
     }
 
     /// Writes what redis-server reads when it starts.
-    fn write_files(&self, state: &NodeState, tenants: Tenants) -> Result<(), Failure> {
+    fn write_files(&self, state: &NodeState) -> Result<(), Failure> {
         let settings = state.settings()?;
         let data = self.home.path(DATA);
         let log = format!("../{REDIS_LOG}");
@@ -160,9 +219,15 @@ impl Node {
             ip: self.identity.ip,
             ram_mb: state.prepared.ram_mb,
         };
-        let write = |name, text: &str| self.home.write(name, text).map_err(|error| Failure::file(name, &error));
-        write(REDIS_CONF, &redis_conf(machine, &settings))?;
-        write(USERS_ACL, &users_acl(self.redis.password(), tenants))
+        let text = redis_conf(machine, &settings);
+        self.home.write(REDIS_CONF, &text).map_err(|error| Failure::file(REDIS_CONF, &error))?;
+        self.write_users(state.tenants())
+    }
+
+    /// Writes the users that redis-server has when it starts.
+    fn write_users(&self, tenants: Tenants) -> Result<(), Failure> {
+        let text = users_acl(self.redis.password(), tenants);
+        self.home.write(USERS_ACL, &text).map_err(|error| Failure::file(USERS_ACL, &error))
     }
 }
 

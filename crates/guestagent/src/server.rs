@@ -23,9 +23,18 @@ const FAREWELL: Duration = Duration::from_secs(3);
 /// The largest request: a thousand node ids and a hundred long settings are below it. Bytes.
 const MAX_REQUEST: usize = 256 * 1024;
 
+/// How long `CloseToTenants` closes a node: enough for a caller who is restarted to go on, and short enough for tenants
+/// whom nobody lets in again.
+const CLOSING: Duration = Duration::from_secs(120);
+
 /// Serves until `shutdown` begins. redis-server is left as it is. Where another agent has the directory, there is
 /// nothing to do and no error.
 pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
+    serve(config, CLOSING, shutdown).await
+}
+
+/// As [`run`], with another time that `CloseToTenants` closes the node for.
+pub async fn serve(config: Config, closing: Duration, shutdown: Shutdown) -> anyhow::Result<()> {
     let tls = config.tls.load()?;
     let directory = &config.guestagent.directory;
     let home = Home::open(directory).with_context(|| format!("cannot open {}", directory.display()))?;
@@ -42,7 +51,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
         engines: config.engines,
     };
     let instance = identity.instance;
-    let node = Node::open(identity, home, &shutdown)?;
+    let node = Node::open(identity, home, closing, &shutdown)?;
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<GuestAgentServer<Service>>().await;
     let reflection = || {

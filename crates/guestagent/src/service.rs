@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use redtrove_core::instance::REDIS_PORT;
 use redtrove_guest_rpc::metadata::{self, Generation};
 use redtrove_guest_rpc::role::Role;
 use redtrove_guest_rpc::v1::guest_agent_server::GuestAgent;
@@ -108,7 +107,8 @@ impl GuestAgent for Service {
         request: Request<v1::GetNodeIpRequest>,
     ) -> Result<Response<v1::GetNodeIpResponse>, Status> {
         self.read(request, "GetNodeIp", async |node: Arc<Node>| {
-            Ok(v1::GetNodeIpResponse { ip: node.ip().to_string(), port: REDIS_PORT.into() })
+            let (ip, port) = node.address();
+            Ok(v1::GetNodeIpResponse { ip: ip.to_string(), port: port.into() })
         })
         .await
     }
@@ -136,12 +136,8 @@ impl GuestAgent for Service {
         &self,
         request: Request<v1::ClusterMeetRequest>,
     ) -> Result<Response<v1::ClusterMeetResponse>, Status> {
-        let check = |request| {
-            let (ip, port) = input::meet(&request)?;
-            let own = self.0.is_own_address(ip, port);
-            if own { Err(InvalidField::new("ip", "is this node's own address")) } else { Ok((ip, port)) }
-        };
-        self.change(request, "ClusterMeet", check, |node, (ip, port)| node.meet(ip, port)).await?;
+        let check = |request| input::meet(&request, self.0.address());
+        self.change(request, "ClusterMeet", check, Node::meet).await?;
         Ok(Response::new(v1::ClusterMeetResponse {}))
     }
 
@@ -159,6 +155,33 @@ impl GuestAgent for Service {
     ) -> Result<Response<v1::ClusterCompleteResponse>, Status> {
         self.change(request, "ClusterComplete", |_| Ok(()), |node, ()| node.complete()).await?;
         Ok(Response::new(v1::ClusterCompleteResponse {}))
+    }
+
+    async fn close_to_tenants(
+        &self,
+        request: Request<v1::CloseToTenantsRequest>,
+    ) -> Result<Response<v1::CloseToTenantsResponse>, Status> {
+        let check = |request: v1::CloseToTenantsRequest| input::expected_node(&request.expected_node_id);
+        self.change(request, "CloseToTenants", check, Node::close).await?;
+        Ok(Response::new(v1::CloseToTenantsResponse {}))
+    }
+
+    async fn reopen_to_tenants(
+        &self,
+        request: Request<v1::ReopenToTenantsRequest>,
+    ) -> Result<Response<v1::ReopenToTenantsResponse>, Status> {
+        let check = |request: v1::ReopenToTenantsRequest| input::expected_node(&request.expected_node_id);
+        self.change(request, "ReopenToTenants", check, Node::reopen).await?;
+        Ok(Response::new(v1::ReopenToTenantsResponse {}))
+    }
+
+    async fn leave_cluster(
+        &self,
+        request: Request<v1::LeaveClusterRequest>,
+    ) -> Result<Response<v1::LeaveClusterResponse>, Status> {
+        let check = |request: v1::LeaveClusterRequest| input::expected_node(&request.expected_node_id);
+        self.change(request, "LeaveCluster", check, Node::leave).await?;
+        Ok(Response::new(v1::LeaveClusterResponse {}))
     }
 
     async fn prepare(&self, request: Request<v1::PrepareRequest>) -> Result<Response<v1::PrepareResponse>, Status> {

@@ -65,6 +65,7 @@ async fn what_a_guest_says_arrives_in_our_own_words() {
     assert_eq!(status, expected);
     let Seen::View(view) = client.topology(&guest()).await.unwrap() else { panic!("a prepared node has a view") };
     assert_eq!((view.myself.as_str(), view.keys, view.nodes.len()), (NODE, 3, 1));
+    assert_eq!((view.closed_for, view.left), (Some(Duration::from_millis(1500)), None));
 
     fake.say(Says::Nonsense);
     for error in [client.status(&guest()).await.unwrap_err(), client.topology(&guest()).await.unwrap_err()] {
@@ -85,26 +86,41 @@ async fn a_change_carries_generation_request_and_deadline_and_a_look_does_not_ne
     client.prepare(&guest(), &order(), &spec).await.unwrap();
     let (node, slots) = (NODE.parse().unwrap(), SlotRange::new(100, 200).unwrap());
     client.add_slots(&guest(), &order(), node, slots, 4, Duration::from_millis(500)).await.unwrap();
-    client.meet(&guest(), &order(), "127.0.0.2", 6379).await.unwrap();
+    let joining = Joining { node, forming_node_timeout: Duration::from_millis(700) };
+    client.meet(&guest(), &order(), "127.0.0.2", 6379, None).await.unwrap();
+    client.meet(&guest(), &order(), "127.0.0.3", 6379, Some(joining)).await.unwrap();
+    client.close(&guest(), &order(), node).await.unwrap();
+    client.reopen(&guest(), &order(), node).await.unwrap();
+    client.leave(&guest(), &order(), node).await.unwrap();
+    client.remove_nodes(&guest(), &order(), &[node, NODE.replace('0', "1").parse().unwrap()]).await.unwrap();
     client.complete(&guest(), &order()).await.unwrap();
     client.status(&guest()).await.unwrap();
     let heard = fake.heard();
-    for call in &heard[..4] {
+    let (look, changes) = heard.split_last().unwrap();
+    for call in changes {
         assert_eq!(metadata::generation(&call.metadata).unwrap().number(), 5);
         assert_eq!(metadata::request_id(&call.metadata).unwrap(), Some(order().request));
         assert!(call.metadata.contains_key("grpc-timeout"));
     }
-    assert!(heard[4].metadata.contains_key("grpc-timeout") && !heard[4].metadata.contains_key(metadata::GENERATION));
-    for (call, words) in heard.iter().zip([
-        &["valkey", "00000000-0000-0000-0000-000000000007", "ram_mb: 512", "always"][..],
+    assert!(look.metadata.contains_key("grpc-timeout") && !look.metadata.contains_key(metadata::GENERATION));
+    let said: [&[&str]; 9] = [
+        &["PrepareRequest", "valkey", "00000000-0000-0000-0000-000000000007", "ram_mb: 512", "always"],
         &["first_slot: 100", "last_slot: 200", "config_epoch: Some(4)", "Some(500)", NODE],
-        &["127.0.0.2", "6379"],
-    ]) {
+        &["127.0.0.2", "6379", "forming_node_timeout_ms: None", "expected_node_id: None"],
+        &["127.0.0.3", "forming_node_timeout_ms: Some(700)", NODE],
+        &["CloseToTenantsRequest", NODE],
+        &["ReopenToTenantsRequest", NODE],
+        &["LeaveClusterRequest", NODE],
+        &["RemoveNodesRequest", NODE, "17c37dfeb235213a872192d91877d1cd55635b91"],
+        &["ClusterCompleteRequest"],
+    ];
+    assert_eq!(changes.len(), said.len());
+    for (call, words) in changes.iter().zip(said) {
         assert!(words.iter().all(|word| call.message.contains(word)), "{}", call.message);
     }
     let nobodys = Order { generation: 0, ..order() };
     assert!(matches!(client.complete(&guest(), &nobodys).await, Err(GuestError::Refused(_))));
-    assert_eq!(fake.heard().len(), 5, "without a generation nothing is sent");
+    assert_eq!(fake.heard().len(), heard.len(), "without a generation nothing is sent");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What is written reads back, and what cannot be right is refused by name.
 
-use proptest::prelude::{Just, Strategy, any, prop, prop_assert_eq, prop_oneof, proptest};
+use proptest::prelude::{Just, Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
 use super::*;
 
@@ -52,11 +52,21 @@ proptest! {
         own in lines(),
         mut others in prop::collection::vec(lines(), 0..4),
         numbers in any::<(bool, u64, u64, bool)>(),
+        closed_for in prop::option::of(any::<u64>().prop_map(Duration::from_millis)),
+        left in prop::option::of(ids()),
     ) {
         others.insert(others.len() / 2, NodeLine { myself: true, ..own.clone() });
         let (state_ok, keys, uptime_seconds, complete) = numbers;
-        let view = NodeView { myself: own.id, nodes: others, state_ok, keys, uptime_seconds, complete };
+        let view = NodeView { myself: own.id, nodes: others, state_ok, keys, uptime_seconds, complete, closed_for, left };
         prop_assert_eq!(NodeView::try_from(v1::GetTopologyResponse::from(view.clone())), Ok(view));
+    }
+
+    #[test]
+    fn a_closing_is_told_to_the_millisecond(nanos in any::<u64>()) {
+        let time = Duration::from_nanos(nanos);
+        let response = v1::GetTopologyResponse::from(NodeView { closed_for: Some(time), ..alone() });
+        let read = NodeView::try_from(response).unwrap().closed_for.unwrap();
+        prop_assert!(read <= time && time - read < Duration::from_millis(1));
     }
 
     #[test]
@@ -68,6 +78,21 @@ proptest! {
             prop_assert_eq!(error.field, if first >= 16_384 { "first" } else { "last" });
         }
     }
+}
+
+fn alone() -> NodeView {
+    let id = v1::Node { node_id: "0".repeat(40), myself: true, role: v1::Role::Master.into(), ..v1::Node::default() };
+    let answer =
+        v1::GetTopologyResponse { node_id: "0".repeat(40), nodes: vec![id], ..v1::GetTopologyResponse::default() };
+    answer.try_into().unwrap()
+}
+
+#[test]
+fn a_closing_longer_than_can_be_told_is_the_longest() {
+    let response = v1::GetTopologyResponse::from(NodeView { closed_for: Some(Duration::MAX), ..alone() });
+    assert_eq!(response.closed_for_ms, Some(u64::MAX));
+    let response = v1::GetTopologyResponse { left_node_id: Some("x".into()), ..response };
+    assert_eq!(NodeView::try_from(response).unwrap_err().field, "left_node_id");
 }
 
 #[test]

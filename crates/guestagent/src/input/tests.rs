@@ -34,7 +34,10 @@ fn slots() {
 
 #[test]
 fn addresses() {
-    let read = |ip: &str, port| meet(&v1::ClusterMeetRequest { ip: ip.into(), port });
+    let own = ("10.0.0.7".parse().unwrap(), 6379);
+    let read = |ip: &str, port| meet(&v1::ClusterMeetRequest { ip: ip.into(), port, ..Default::default() }, own);
+    assert!(read("10.0.0.7", 6380).is_ok());
+    assert_eq!(read("10.0.0.7", 6379).unwrap_err(), InvalidField::new("ip", "is this node's own address"));
     assert!(read("10.0.0.1", 6379).is_ok() && read("fd00::1", 55_535).is_ok());
     for ip in [
         "",
@@ -54,6 +57,28 @@ fn addresses() {
     }
     for port in [0, 55_536, 65_535, 65_536, 65_536 + 6379, u32::MAX] {
         assert_eq!(read("10.0.0.1", port).unwrap_err().field, "port", "{port}");
+    }
+}
+
+#[test]
+fn joiners() {
+    let own = ("10.0.0.7".parse().unwrap(), 6379);
+    let good = v1::ClusterMeetRequest {
+        ip: "10.0.0.1".into(),
+        port: 6379,
+        forming_node_timeout_ms: Some(100),
+        expected_node_id: Some(ID.into()),
+    };
+    let read = meet(&good, own).unwrap();
+    assert_eq!((read.timeout_ms, read.expected), (Some(100), Some(ID.parse().unwrap())));
+    for ms in [0, 99, 60_001, u32::MAX] {
+        let request = v1::ClusterMeetRequest { forming_node_timeout_ms: Some(ms), ..good.clone() };
+        assert_eq!(meet(&request, own).unwrap_err().field, "forming_node_timeout_ms", "{ms}");
+    }
+    for id in ["", "x", &ID.to_uppercase()] {
+        let request = v1::ClusterMeetRequest { expected_node_id: Some(id.into()), ..good.clone() };
+        assert_eq!(meet(&request, own).unwrap_err().field, "expected_node_id", "{id}");
+        assert_eq!(expected_node(id).unwrap_err().field, "expected_node_id", "{id}");
     }
 }
 

@@ -1,20 +1,17 @@
 //! What changes a node. Each of these runs alone and may be repeated.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redtrove_core::instance::REDIS_PORT;
 use redtrove_core::{NodeId, SlotSet};
 use redtrove_guest_rpc::InvalidField;
 use tokio::time::Instant;
 
 use super::Node;
-use crate::acl::Tenants;
 use crate::cluster::ServerInfo;
 use crate::failure::Failure;
-use crate::input::AddSlots;
+use crate::input::{AddSlots, Meet};
 use crate::redis_server::Phase;
 use crate::state::{NodeState, Prepared};
 
@@ -22,8 +19,6 @@ use crate::state::{NodeState, Prepared};
 const START_LIMIT: Duration = Duration::from_secs(12);
 /// How long a server has to end that was asked to.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
-/// The pause before a server that did not take the tenants' rules is asked again.
-const TENANTS_PAUSE: Duration = Duration::from_secs(1);
 /// So many starts in a row that failed are the answer to `Prepare`.
 const HOPELESS: u32 = 3;
 
@@ -34,20 +29,16 @@ impl Node {
             Some(state) if state.prepared != prepared => {
                 return Err(Failure::WrongState("the node is prepared already, with another request".to_owned()));
             }
-            Some(state) => (false, state.complete),
+            Some(_) => (false, self.member()?.complete),
             None => (true, false),
         };
         let engine = prepared.engine;
         let binary = self.binary(engine)?;
         if fresh {
-            let state = NodeState { prepared, complete: false };
+            let state = NodeState { prepared, complete: false, shut: None };
             let written = state.clone();
-            self.with_home(move |node| {
-                node.write_files(&written, Tenants::Closed)?;
-                written.save(&node.home)
-            })
-            .await?;
-            self.set_state(Some(state));
+            self.with_home(move |node| node.write_files(&written)).await?;
+            self.put(state).await?;
         }
         self.server.want(binary);
         if let Err(reason) = self.first_answer().await?.fits(engine) {
@@ -60,7 +51,7 @@ impl Node {
     }
 
     /// Waits until redis-server answers, loading or not.
-    async fn first_answer(&self) -> Result<ServerInfo, Failure> {
+    pub(super) async fn first_answer(&self) -> Result<ServerInfo, Failure> {
         let deadline = Instant::now() + START_LIMIT;
         let mut pause = Duration::from_millis(20);
         loop {
@@ -94,39 +85,25 @@ impl Node {
         Ok(())
     }
 
-    /// Gives a server that runs already the tenants' rules of this agent: those it was started with may be of an
-    /// older one, or of a `ClusterComplete` that was cut short.
-    pub(super) async fn ensure_tenants(self: Arc<Self>) {
-        loop {
-            if self.first_answer().await.is_ok() {
-                let _turn = self.turn.lock().await;
-                let Some(state) = self.state() else { return };
-                match self.redis.set_tenants(state.tenants()).await {
-                    Ok(()) => return,
-                    Err(error) => tracing::debug!("the tenants' rules are not set yet: {error}"),
-                }
-            }
-            tokio::time::sleep(TENANTS_PAUSE).await;
-        }
-    }
-
     /// Starts a handshake with another node.
-    pub(crate) async fn meet(self: Arc<Self>, ip: IpAddr, port: u16) -> Result<(), Failure> {
-        self.prepared()?;
-        self.redis.meet(ip, port).await
-    }
-
-    /// Whether `ip` and `port` are this node's own.
-    pub(crate) fn is_own_address(&self, ip: IpAddr, port: u16) -> bool {
-        ip == self.identity.ip && port == REDIS_PORT
+    pub(crate) async fn meet(self: Arc<Self>, wanted: Meet) -> Result<(), Failure> {
+        let complete = self.member()?.complete;
+        if let Some(expected) = wanted.expected {
+            self.expect(expected).await?;
+        }
+        if complete && wanted.timeout_ms.is_some() {
+            let reason = "the node is complete: the node timeout of one that serves is not changed";
+            return Err(Failure::WrongState(reason.to_owned()));
+        }
+        self.redis.meet(wanted.ip, wanted.port, wanted.timeout_ms).await
     }
 
     /// Takes slots, before the node has met anyone.
     pub(crate) async fn add_slots(self: Arc<Self>, wanted: AddSlots) -> Result<(), Failure> {
-        let complete = self.prepared()?.complete;
-        let view = self.redis.view(complete).await?;
+        let complete = self.member()?.complete;
+        let view = self.redis.view().await?;
         if let Some(expected) = wanted.expected.filter(|expected| *expected != view.myself) {
-            return Err(Failure::WrongState(format!("the node is {}, not {expected}", view.myself)));
+            return Err(Failure::another(view.myself, expected));
         }
         let (owned, range) = (view.own_slots(), SlotSet::from(wanted.range));
         let done = owned == range;
@@ -159,25 +136,25 @@ impl Node {
         self.redis.forget(&nodes).await
     }
 
-    /// Restores the product's node timeout and lets tenants in, now and after every restart.
+    /// Restores the product's node timeout and lets tenants in, now and after every restart. One that is closed to
+    /// them for a while stays so.
     ///
     /// The file first, then the running server, then the state: a server that restarts in between comes up open,
     /// and a call that did not get through is repeated.
     pub(crate) async fn complete(self: Arc<Self>) -> Result<(), Failure> {
-        let state = self.prepared()?;
+        let state = self.member()?;
         let settings = state.settings()?;
         // Asked first, so that nothing is written while no server answers.
         self.redis.node_id().await?;
         let opened = NodeState { complete: true, ..(*state).clone() };
         if !state.complete {
             let written = opened.clone();
-            self.with_home(move |node| node.write_files(&written, Tenants::Open)).await?;
+            self.with_home(move |node| node.write_files(&written)).await?;
         }
-        self.redis.open_to_tenants(settings.node_timeout_ms()).await?;
+        self.redis.set_node_timeout(settings.node_timeout_ms()).await?;
+        self.redis.set_tenants(opened.tenants()).await?;
         if !state.complete {
-            let saved = opened.clone();
-            self.with_home(move |node| saved.save(&node.home)).await?;
-            self.set_state(Some(opened));
+            self.put(opened).await?;
         }
         Ok(())
     }

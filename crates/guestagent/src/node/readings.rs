@@ -7,11 +7,13 @@ use redtrove_core::NodeId;
 use redtrove_core::instance::RedisState;
 use redtrove_core::topology::{NodeView, Reach};
 use redtrove_guest_rpc::{convert, v1};
+use tokio::time::Instant;
 
 use super::Node;
 use crate::cluster::ServerInfo;
 use crate::failure::Failure;
 use crate::redis_server::Phase;
+use crate::state::Shut;
 
 /// A server that is this young and does not answer is still being started.
 const START_TIME: Duration = Duration::from_secs(10);
@@ -21,8 +23,23 @@ const DOWN_AFTER: u32 = 3;
 impl Node {
     /// The node's view of its cluster.
     pub(crate) async fn view(&self) -> Result<NodeView, Failure> {
-        let complete = self.prepared()?.complete;
-        self.redis.view(complete).await
+        self.prepared()?;
+        let view = self.redis.view().await?;
+        // Read afterwards: that a node is about to leave is written down before it is touched.
+        let known = self.known();
+        let state = known.state.ok_or_else(Failure::unprepared)?;
+        let left = match state.shut {
+            // An id that is still there has not been dropped yet.
+            Some(Shut::Leaving(id) | Shut::Left(id)) if id != view.myself => Some(id),
+            _ => None,
+        };
+        let closed_for = match known.opens_at {
+            Some(at) => Some(at.saturating_duration_since(Instant::now())),
+            // It does not open by itself.
+            None if state.shut.is_some() => Some(self.closing),
+            None => None,
+        };
+        Ok(NodeView { complete: state.complete, closed_for: closed_for.filter(|_| state.complete), left, ..view })
     }
 
     /// The node's id, if it may be removed: it owns no slots, and none is on its way in or out.
@@ -75,7 +92,7 @@ impl Node {
         if info.loading {
             return Ok(info);
         }
-        let view = self.redis.view(status.complete).await?;
+        let view = self.redis.view().await?;
         status.node_id = Some(view.myself.into());
         if let Some(own) = view.own() {
             status.set_role(if own.master { v1::Role::Master } else { v1::Role::Replica });

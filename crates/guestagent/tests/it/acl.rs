@@ -121,12 +121,7 @@ async fn a_server_that_an_older_agent_opened_gets_the_rules_of_this_one() {
     let world = World::new();
     let mut agent = world.agent(1).await;
     world.control(&agent).await.form_alone(&agent).await;
-    let password = std::fs::read_to_string(agent.directory.join("agent.password")).unwrap();
-    let opened = std::process::Command::new("redis-cli")
-        .env("REDISCLI_AUTH", password)
-        .args(["-h", &agent.ip.to_string(), "--user", "redtrove-agent", "acl", "setuser", "default", "+monitor"])
-        .output();
-    assert_eq!(String::from_utf8(opened.unwrap().stdout).unwrap().trim(), "OK");
+    assert_eq!(agent.own_cli(&["acl", "setuser", "default", "+monitor"]), "OK");
     let check = ["eval", "return redis.acl_check_cmd('monitor') and 'yes' or 'no'", "0"];
     assert_eq!(agent.cli(&check), "yes");
     agent.end(rustix::process::Signal::KILL);

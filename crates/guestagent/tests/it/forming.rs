@@ -40,8 +40,8 @@ pub(crate) async fn formed(world: &World) -> (Vec<Agent>, Vec<Client>) {
     (agents, clients)
 }
 
-async fn meet(client: &mut Client, agent: &Agent) {
-    let request = v1::ClusterMeetRequest { ip: agent.ip.to_string(), port: 6379 };
+pub(crate) async fn meet(client: &mut Client, agent: &Agent) {
+    let request = v1::ClusterMeetRequest { ip: agent.ip.to_string(), port: 6379, ..Default::default() };
     client.0.cluster_meet(at(1, request)).await.unwrap();
 }
 
@@ -123,15 +123,9 @@ async fn the_forming_timeout_ends_with_the_forming() {
 }
 
 /// The timeout of the running server, asked as the agent asks.
-async fn agent_timeout(agent: &Agent) -> String {
-    let password = std::fs::read_to_string(agent.directory.join("agent.password")).unwrap();
-    let output = tokio::process::Command::new("redis-cli")
-        .env("REDISCLI_AUTH", password)
-        .args(["-h", &agent.ip.to_string(), "--user", "redtrove-agent", "config", "get", "cluster-node-timeout"])
-        .output()
-        .await
-        .unwrap();
-    String::from_utf8(output.stdout).unwrap().lines().last().unwrap_or_default().to_owned()
+pub(crate) async fn agent_timeout(agent: &Agent) -> String {
+    let shown = agent.own_cli(&["config", "get", "cluster-node-timeout"]);
+    shown.lines().last().unwrap_or_default().to_owned()
 }
 
 #[tokio::test]
@@ -200,7 +194,7 @@ async fn late_writers_are_fenced_off() {
         assert_eq!(refused_generation(&late).map(|generation| generation.number()), Some(7));
         assert_eq!(client.status().await.generation, 7);
     }
-    let meet = v1::ClusterMeetRequest { ip: "localhost".into(), port: 1 };
+    let meet = v1::ClusterMeetRequest { ip: "localhost".into(), port: 1, ..Default::default() };
     assert_eq!(refused(client.0.cluster_meet(at(9, meet)).await).0, Code::InvalidArgument);
     assert_eq!(client.status().await.generation, 7, "a request that is refused raises nothing");
     client.wait_state(v1::RedisState::Running).await;

@@ -13,10 +13,15 @@ use redtrove_guest_rpc::metadata::{self, Generation};
 use redtrove_guest_rpc::role::{CONTROL_NAME, READER_NAME};
 use redtrove_guest_rpc::v1;
 use redtrove_guest_rpc::v1::guest_agent_client::GuestAgentClient;
+use redtrove_guestagent::Config;
 use redtrove_guestagent::process::ProcessMark;
+use redtrove_guestagent::server::serve;
+use redtrove_service::Shutdown;
+use redtrove_service::config::load_checked;
 use redtrove_testkit::stack::block::Block;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Code, Request, Response, Status};
 
@@ -79,6 +84,26 @@ impl World {
     }
 
     pub(crate) async fn agent_in(&self, number: u8, directory: &Path) -> Agent {
+        let mut agent = self.agent_to_start(number, directory, Path::new("/usr/bin/redis-server"));
+        agent.start();
+        agent.listening().await;
+        agent
+    }
+
+    /// An agent inside of this process, which closes its node for `closing` and runs `redis`.
+    pub(crate) async fn agent_within(&self, number: u8, closing: Duration, redis: &Path) -> Agent {
+        let directory = self.place.path().join(format!("node-{number}"));
+        let mut agent = self.agent_to_start(number, &directory, redis);
+        let config = load_checked::<Config>(&agent.config).unwrap();
+        let shutdown = Shutdown::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(serve(config, closing, shutdown));
+        agent.within = Some(tasks);
+        agent.listening().await;
+        agent
+    }
+
+    fn agent_to_start(&self, number: u8, directory: &Path, redis: &Path) -> Agent {
         let instance = format!("416b0b16-ba55-4302-bbd3-ff56603200{number:02}");
         let papers = self.papers(&instance, ExtendedKeyUsagePurpose::ServerAuth);
         let file = |name: &str, text: &str| {
@@ -89,7 +114,7 @@ impl World {
         let config = format!(
             "[guestagent]\ninstance_id = \"{instance}\"\ndirectory = {directory:?}\nbind_ip = \"{}\"\n\
              [tls]\nca = {:?}\ncert = {:?}\nkey = {:?}\n\
-             [engines]\nredis = \"/usr/bin/redis-server\"\nvalkey = \"/usr/bin/redis-server\"\n",
+             [engines]\nredis = {redis:?}\nvalkey = \"/usr/bin/redis-server\"\n",
             self.ip(number),
             file("ca.pem", &self.ca.pem()),
             file("cert.pem", &papers.cert),
@@ -97,11 +122,8 @@ impl World {
         );
         let config = file("agent.toml", &config);
         let log = self.place.path().join(format!("{number}-agent.log"));
-        let mut agent =
-            Agent { instance, ip: self.ip(number).into(), directory: directory.to_owned(), config, log, child: None };
-        agent.start();
-        agent.listening().await;
-        agent
+        let (ip, directory) = (self.ip(number).into(), directory.to_owned());
+        Agent { instance, ip, directory, config, log, child: None, within: None }
     }
 
     /// A channel to `agent`, with these papers or none.
@@ -143,6 +165,8 @@ pub(crate) struct Agent {
     pub(crate) config: PathBuf,
     pub(crate) log: PathBuf,
     child: Option<Child>,
+    /// Where it is no process of its own.
+    within: Option<JoinSet<anyhow::Result<()>>>,
 }
 
 impl Agent {
@@ -190,17 +214,49 @@ impl Agent {
         mark
     }
 
+    /// What the agent keeps of its node.
+    pub(crate) fn state(&self) -> serde_json::Value {
+        serde_json::from_str(&std::fs::read_to_string(self.directory.join("state.json")).unwrap()).unwrap()
+    }
+
+    /// Ends the agent and starts it with another reason in its state why tenants are shut out, as if it had been killed
+    /// after it had written that down.
+    pub(crate) async fn restart_shut(&mut self, shut: serde_json::Value) {
+        self.end(Signal::KILL);
+        let mut state = self.state();
+        state["shut"] = shut;
+        std::fs::write(self.directory.join("state.json"), state.to_string()).unwrap();
+        self.start_again().await;
+    }
+
     /// redis-cli as a tenant.
     pub(crate) fn cli(&self, words: &[&str]) -> String {
-        let output =
-            Command::new("redis-cli").args(["-h", &self.ip.to_string()]).args(words).stdin(Stdio::null()).output();
-        let output = output.unwrap();
-        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).trim().to_owned()
+        output(self.redis_cli().args(words).stdin(Stdio::null()))
     }
+
+    /// redis-cli as the agent.
+    pub(crate) fn own_cli(&self, words: &[&str]) -> String {
+        let password = std::fs::read_to_string(self.directory.join("agent.password")).unwrap();
+        let mut command = self.redis_cli();
+        output(command.env("REDISCLI_AUTH", password).args(["--user", "redtrove-agent"]).args(words))
+    }
+
+    /// redis-cli, told whom to talk to.
+    pub(crate) fn redis_cli(&self) -> Command {
+        let mut command = Command::new("redis-cli");
+        command.args(["-h", &self.ip.to_string()]);
+        command
+    }
+}
+
+fn output(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).trim().to_owned()
 }
 
 impl Drop for Agent {
     fn drop(&mut self) {
+        drop(self.within.take());
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
             let _ = child.wait();
@@ -244,6 +300,11 @@ impl Client {
         self.0.get_topology(v1::GetTopologyRequest {}).await.unwrap().into_inner()
     }
 
+    /// The same where others look at the same time.
+    pub(crate) async fn clone_topology(&self) -> v1::GetTopologyResponse {
+        Client(self.0.clone()).topology().await
+    }
+
     pub(crate) async fn status(&mut self) -> v1::GetStatusResponse {
         self.0.get_status(v1::GetStatusRequest {}).await.unwrap().into_inner()
     }
@@ -261,6 +322,21 @@ impl Client {
 
     pub(crate) async fn complete(&mut self) {
         self.0.cluster_complete(at(1, v1::ClusterCompleteRequest {})).await.unwrap();
+    }
+
+    pub(crate) async fn close(&mut self, node: &str) -> Result<(), Status> {
+        let request = v1::CloseToTenantsRequest { expected_node_id: node.to_owned() };
+        self.0.close_to_tenants(at(1, request)).await.map(drop)
+    }
+
+    pub(crate) async fn reopen(&mut self, node: &str) -> Result<(), Status> {
+        let request = v1::ReopenToTenantsRequest { expected_node_id: node.to_owned() };
+        self.0.reopen_to_tenants(at(1, request)).await.map(drop)
+    }
+
+    pub(crate) async fn leave(&mut self, node: &str) -> Result<(), Status> {
+        let request = v1::LeaveClusterRequest { expected_node_id: node.to_owned() };
+        self.0.leave_cluster(at(1, request)).await.map(drop)
     }
 
     /// A node alone in a cluster of its own, open to tenants.

@@ -39,7 +39,7 @@ async fn bad_input_is_refused_by_field_and_changes_nothing() {
     for (ip, port, field) in
         [("localhost", 6379, "ip"), ("10.0.0.1", 0, "port"), ("10.0.0.1", 65_536, "port"), (&own, 6379, "ip")]
     {
-        let request = v1::ClusterMeetRequest { ip: ip.to_owned(), port };
+        let request = v1::ClusterMeetRequest { ip: ip.to_owned(), port, ..Default::default() };
         let (code, message) = refused(client.0.cluster_meet(at(1, request)).await);
         assert!(code == Code::InvalidArgument && message.starts_with(field), "{code:?} {message}");
     }

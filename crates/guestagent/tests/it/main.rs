@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod acl;
 #[cfg(test)]
+mod closing;
+#[cfg(test)]
 mod depth;
 #[cfg(test)]
 mod forming;
@@ -11,8 +13,12 @@ mod harness;
 #[cfg(test)]
 mod input;
 #[cfg(test)]
+mod leaving;
+#[cfg(test)]
 mod outside;
 #[cfg(test)]
 mod roles;
+#[cfg(test)]
+mod scaling;
 #[cfg(test)]
 mod survival;

@@ -13,7 +13,7 @@ use crate::harness::{Client, LIMIT, World, at, prepare_request, refused};
 /// The code of each changing method for this caller.
 async fn changes(client: &mut Client, prepare: v1::PrepareRequest) -> Vec<Code> {
     let client = &mut client.0;
-    let meet = v1::ClusterMeetRequest { ip: "10.0.0.1".into(), port: 6379 };
+    let meet = v1::ClusterMeetRequest { ip: "10.0.0.1".into(), port: 6379, ..Default::default() };
     let slots = v1::ClusterAddslotsRequest::default();
     let remove = v1::RemoveNodesRequest { node_ids: vec!["0".repeat(40)] };
     vec![
@@ -21,6 +21,10 @@ async fn changes(client: &mut Client, prepare: v1::PrepareRequest) -> Vec<Code> 
         refused(client.cluster_meet(at(1, meet)).await).0,
         refused(client.cluster_addslots(at(1, slots)).await).0,
         refused(client.remove_nodes(at(1, remove)).await).0,
+        refused(client.close_to_tenants(at(1, v1::CloseToTenantsRequest { expected_node_id: "0".repeat(40) })).await).0,
+        refused(client.reopen_to_tenants(at(1, v1::ReopenToTenantsRequest { expected_node_id: "0".repeat(40) })).await)
+            .0,
+        refused(client.leave_cluster(at(1, v1::LeaveClusterRequest { expected_node_id: "0".repeat(40) })).await).0,
         refused(client.cluster_complete(at(1, v1::ClusterCompleteRequest {})).await).0,
     ]
 }
@@ -30,7 +34,7 @@ async fn a_reader_reads_and_changes_nothing() {
     let world = World::new();
     let agent = world.agent(1).await;
     let mut reader = world.reader(&agent).await;
-    assert_eq!(changes(&mut reader, prepare_request(&agent)).await, [Code::PermissionDenied; 5]);
+    assert_eq!(changes(&mut reader, prepare_request(&agent)).await, [Code::PermissionDenied; 8]);
     assert_eq!(reader.status().await.state(), v1::RedisState::Unprepared);
     reader.0.get_node_ip(v1::GetNodeIpRequest {}).await.unwrap();
     let unprepared = [
@@ -46,7 +50,7 @@ async fn a_client_without_a_role_may_not_even_read() {
     let agent = world.agent(1).await;
     let mut client = world.client_named(&agent, "somebody.example").await;
     assert_eq!(refused(client.0.get_status(v1::GetStatusRequest {}).await).0, Code::PermissionDenied);
-    assert_eq!(changes(&mut client, prepare_request(&agent)).await, [Code::PermissionDenied; 5]);
+    assert_eq!(changes(&mut client, prepare_request(&agent)).await, [Code::PermissionDenied; 8]);
 }
 
 #[tokio::test]

@@ -201,7 +201,11 @@ async fn the_agents_password_is_in_no_log_and_on_no_command_line() {
     let mut client = world.control(&agent).await;
     client.form_alone(&agent).await;
     agent.kill_redis();
-    client.0.cluster_meet(at(1, v1::ClusterMeetRequest { ip: "127.0.0.9".into(), port: 1 })).await.ok();
+    client
+        .0
+        .cluster_meet(at(1, v1::ClusterMeetRequest { ip: "127.0.0.9".into(), port: 1, ..Default::default() }))
+        .await
+        .ok();
     agent.end(Signal::KILL);
     agent.start_again().await;
     world.control(&agent).await.wait_state(v1::RedisState::Running).await;

@@ -188,6 +188,27 @@ impl GuestAgent for FakeGuest {
         self.hear(request).await.map(|_| Response::new(Default::default()))
     }
 
+    async fn close_to_tenants(
+        &self,
+        request: Request<v1::CloseToTenantsRequest>,
+    ) -> Result<Response<v1::CloseToTenantsResponse>, Status> {
+        self.hear(request).await.map(|_| Response::new(Default::default()))
+    }
+
+    async fn reopen_to_tenants(
+        &self,
+        request: Request<v1::ReopenToTenantsRequest>,
+    ) -> Result<Response<v1::ReopenToTenantsResponse>, Status> {
+        self.hear(request).await.map(|_| Response::new(Default::default()))
+    }
+
+    async fn leave_cluster(
+        &self,
+        request: Request<v1::LeaveClusterRequest>,
+    ) -> Result<Response<v1::LeaveClusterResponse>, Status> {
+        self.hear(request).await.map(|_| Response::new(Default::default()))
+    }
+
     async fn prepare(&self, request: Request<v1::PrepareRequest>) -> Result<Response<v1::PrepareResponse>, Status> {
         self.hear(request).await.map(|_| Response::new(Default::default()))
     }
@@ -223,6 +244,12 @@ impl GuestAgent for FakeGuest {
             ..Default::default()
         };
         let nodes = vec![node];
-        Ok(Response::new(v1::GetTopologyResponse { node_id: NODE.to_owned(), keys: 3, nodes, ..Default::default() }))
+        Ok(Response::new(v1::GetTopologyResponse {
+            node_id: NODE.to_owned(),
+            keys: 3,
+            nodes,
+            closed_for_ms: Some(1500),
+            ..Default::default()
+        }))
     }
 }
