@@ -86,6 +86,8 @@ impl Control {
             request: RequestId::new(clock.random_id()),
             traceparent: None,
             time_limit: Duration::from_secs(60),
+            members: Vec::new(),
+            verdict_within: None,
         };
         let cluster = NewCluster {
             id: ClusterId(clock.random_id()),
@@ -94,7 +96,7 @@ impl Control {
             version: version_id,
             instances: instances.collect(),
             task,
-            limits: plan::Limits { instances: -1, volumes_gb: -1 },
+            limits: Limits { instances: -1, volumes_gb: -1 },
         };
         self.runtime.block_on(async {
             self.world.store.add_version(&version).await.unwrap();
@@ -134,6 +136,7 @@ fn engine_options() -> Options {
         lease: Duration::from_secs(10),
         max_running: 4,
         limits: plan::Limits { guests_ready: Duration::from_secs(30), min_uptime: Duration::ZERO },
+        look_within: Duration::from_secs(5),
         sweep_every: Duration::from_millis(100),
         orphans_every: Duration::from_secs(600),
         heartbeat: Duration::from_millis(300),
