@@ -122,13 +122,14 @@ async fn whose(app: &App, request: &request::Parts) -> Result<Option<Caller>, Re
     let Some(project) = project_of(request.uri.path()) else { return Ok(None) };
     let refuse = |message| {
         let own = || links::base(app, &request.headers, &request.extensions);
-        let uri = app.config().auth.www_authenticate_uri.as_ref().map_or_else(own, ToString::to_string);
+        let uri = app.config().auth.sends_to().map_or_else(own, ToString::to_string);
         Refusal::unauthorized(message, &uri)
     };
     let token = request.headers.get(TOKEN).ok_or_else(|| refuse("A token is required (X-Auth-Token)."))?;
     let token = token.to_str().map_err(|_| refuse("The token is not valid."))?;
     let identity = app.authenticator().identify(token).await.map_err(|error| match error {
         AuthError::Invalid => refuse("The token is not valid."),
+        AuthError::NoProject => Fault::forbidden("The token is not for a project.").into(),
         AuthError::Unavailable(reason) => {
             tracing::warn!("a request is refused, tokens cannot be checked: {reason}");
             Fault::unavailable("Tokens cannot be checked at the moment.").into()

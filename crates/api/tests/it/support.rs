@@ -123,8 +123,9 @@ impl Service {
         } else {
             "[quota]\nmax_instances_per_tenant = -1\nmax_volumes_per_tenant = -1\n"
         };
+        let strategy = if settings.contains("[auth.keystone]") { "keystone" } else { "static" };
         let text = format!(
-            "[auth]\nstatic_tokens_file = \"{}\"\n[database]\nconnection = \"{url}\"\n{quota}{settings}",
+            "[auth]\nstrategy = \"{strategy}\"\nstatic_tokens_file = \"{}\"\n[database]\nconnection = \"{url}\"\n{quota}{settings}",
             tokens.display()
         );
         let config: Config = redtrove_service::config::parse(directory.path(), &text).unwrap();
