@@ -7,7 +7,10 @@
 mod check;
 mod label;
 
+use uuid::Uuid;
+
 use crate::catalogue::{Datastore, DatastoreLabel, Flavor};
+use crate::placement::{Locality, Placement};
 
 pub use label::{InvalidLabel, Label};
 
@@ -21,6 +24,8 @@ pub struct MemberRequest {
     pub flavor: Flavor,
     /// The size of its volume, GB, 1 or more. Where there are no volumes, that of the flavor's ephemeral disk.
     pub volume_gb: u64,
+    /// Where its machine is asked to be.
+    pub placement: Placement,
 }
 
 /// A cluster to be made.
@@ -29,6 +34,7 @@ pub struct CreateCluster {
     pub(crate) name: String,
     pub(crate) datastore: DatastoreLabel,
     pub(crate) members: Vec<MemberRequest>,
+    pub(crate) locality: Option<Locality>,
 }
 
 impl CreateCluster {
@@ -46,15 +52,24 @@ impl CreateCluster {
     pub fn members(&self) -> &[MemberRequest] {
         &self.members
     }
+
+    /// Where they are to be in relation to each other.
+    pub fn locality(&self) -> Option<Locality> {
+        self.locality
+    }
 }
 
 /// A member as it is asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WantedMember {
     /// The id of its flavor.
     pub flavor: Option<String>,
     /// The size of its volume, GB.
     pub volume_gb: Option<u64>,
+    /// Where its machine is to be.
+    pub placement: Placement,
+    /// The modules that are to be applied to it.
+    pub modules: Vec<Uuid>,
 }
 
 /// A cluster as it is asked for.

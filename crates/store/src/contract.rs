@@ -4,11 +4,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a case that cannot go on has failed")]
 
+mod answers;
 mod catalogue;
 mod delete;
 mod leases;
 mod log;
 mod monitor;
+mod operators;
+mod quota;
 mod submit;
 
 use std::fmt;
@@ -19,9 +22,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use redtrove_core::ids::{DatastoreId, DatastoreVersionId};
+use redtrove_core::placement::Placement;
 use redtrove_core::slots::divide;
 use redtrove_core::topology::Engine;
-use redtrove_core::{ClusterId, InstanceId, NodeId, ProjectId, RequestId, TaskId};
+use redtrove_core::{ClusterId, InstanceId, NodeId, ProjectId, RequestId, TaskId, Timestamp};
 use redtrove_engine::Store;
 use redtrove_engine::ports::{Claimed, Ending, Limits, NewCluster, NewInstance, NewTask, NewVersion, Outcome};
 use redtrove_engine::task::TaskKind;
@@ -41,6 +45,19 @@ macro_rules! for_each_case {
             submit::a_negative_limit_is_none,
             submit::a_submission_is_taken_whole_or_not_at_all,
             submit::projects_do_not_share_a_quota,
+            submit::where_members_are_to_be_reads_back,
+            quota::a_projects_own_limit_counts_before_the_installations,
+            quota::what_is_in_use_and_allowed_reads_back,
+            quota::fifty_creates_at_once_stay_within_a_projects_own_limit,
+            answers::a_request_that_comes_again_finds_the_first_answer,
+            answers::racing_requests_of_one_key_have_one_effect,
+            answers::a_request_that_was_refused_may_come_again,
+            answers::a_reset_is_answered_once_too,
+            operators::a_reset_ends_a_build,
+            operators::a_reset_of_a_cluster_that_is_not_busy_changes_nothing,
+            operators::a_reset_of_a_delete_leaves_members_on_their_way_out,
+            operators::only_the_projects_clusters_are_reset,
+            operators::operators_see_every_cluster,
             delete::a_delete_takes_over_a_build,
             delete::a_delete_under_way_changes_nothing,
             delete::racing_deletes_are_taken_once,
@@ -125,6 +142,8 @@ impl fmt::Debug for Bed {
 
 /// The limits of one who has none.
 const UNLIMITED: Limits = Limits { instances: -1, volumes_gb: -1 };
+/// When clusters are asked for: before every clock that a case is run by.
+const CREATED: Timestamp = Timestamp(1_000);
 /// Longer than any case takes.
 const LONG: Duration = Duration::from_secs(3_600);
 
@@ -184,6 +203,7 @@ impl Bed {
             flavor_id: "7".to_owned(),
             ram_mb: 512,
             volume_gb: 2,
+            placement: Placement::default(),
             planned_slots: Some(slots),
         });
         NewCluster {
@@ -191,9 +211,12 @@ impl Bed {
             project: self.project(),
             name: name.to_owned(),
             version: self.version,
+            locality: None,
             instances: instances.collect(),
+            created: CREATED,
             task: self.new_task(TaskKind::CreateCluster),
             limits: UNLIMITED,
+            answer: None,
         }
     }
 

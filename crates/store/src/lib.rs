@@ -1,13 +1,14 @@
 //! The engine's Store on SQLite and MariaDB.
 //!
 //! [`connect`] opens a database by its address, [`migrate`] makes and changes its schema; daemons only ever do the
-//! first. The statements are written once for both databases (`submit`, `tasks`, `log`, `reading`, `catalogue`,
-//! `monitor`), over the little that differs (`backend`, `sqlite`, `mariadb`).
+//! first. The statements are written once for both databases (`submit`, `quota`, `answers`, `tasks`, `log`,
+//! `reading`, `operators`, `catalogue`, `monitor`), over the little that differs (`backend`, `sqlite`, `mariadb`).
 //!
 //! Three rules keep it right with any number of processes. Every write of a task carries its lease's token, and a
-//! write that matches no row undoes its whole transaction. Whoever locks several tables goes in the order quota of a
-//! submission, cluster, task, instances, quota that becomes free. Times that are compared come from the database's clock.
+//! write that matches no row undoes its whole transaction. Whoever locks several tables goes in the order answer,
+//! quota of a submission, cluster, task, instances, quota that becomes free. Times that are compared come from the database's clock.
 
+mod answers;
 mod backend;
 mod catalogue;
 mod connect;
@@ -16,6 +17,8 @@ pub mod contract;
 mod log;
 mod mariadb;
 mod monitor;
+mod operators;
+mod quota;
 mod reading;
 mod rows;
 mod schema;

@@ -22,12 +22,12 @@ macro_rules! migrations {
 
 /// SQLite's migrations.
 pub(crate) fn sqlite() -> Migrator {
-    migrations!("sqlite", 1 "0001_first")
+    migrations!("sqlite", 1 "0001_first", 2 "0002_projects")
 }
 
 /// MariaDB's migrations.
 pub(crate) fn mariadb() -> Migrator {
-    migrations!("mariadb", 1 "0001_first")
+    migrations!("mariadb", 1 "0001_first", 2 "0002_projects")
 }
 
 /// Where the schema of a database is, seen from this program.

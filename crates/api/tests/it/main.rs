@@ -20,6 +20,10 @@ mod lists;
 #[cfg(test)]
 mod logs;
 #[cfg(test)]
+mod operators;
+#[cfg(test)]
+mod quotas;
+#[cfg(test)]
 mod routes;
 #[cfg(test)]
 mod support;

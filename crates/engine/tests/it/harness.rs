@@ -6,6 +6,7 @@ use std::time::Duration;
 use redtrove_core::cluster::{Cluster, ClusterTask};
 use redtrove_core::ids::{DatastoreId, DatastoreVersionId};
 use redtrove_core::instance::{Instance, Lifecycle};
+use redtrove_core::placement::Placement;
 use redtrove_core::plan::create;
 use redtrove_core::slots::divide;
 use redtrove_core::topology::Engine as Server;
@@ -78,6 +79,7 @@ pub(crate) async fn submit_create(sim: &Sim, members: usize) -> (ClusterId, Task
             flavor_id: "1".to_owned(),
             ram_mb: 512,
             volume_gb: 2,
+            placement: Placement::default(),
             planned_slots: Some(slots),
         })
         .collect();
@@ -86,9 +88,12 @@ pub(crate) async fn submit_create(sim: &Sim, members: usize) -> (ClusterId, Task
         project: project(),
         name: "c".to_owned(),
         version: DatastoreVersionId(uuid::Uuid::from_u128(2)),
+        locality: None,
         instances,
+        created: observer.store.now().await.unwrap(),
         task: new_task(&**clock, TaskKind::CreateCluster),
         limits: Limits { instances: -1, volumes_gb: -1 },
+        answer: None,
     };
     observer.store.create_cluster(&new).await.unwrap();
     (new.id, new.task.id)
