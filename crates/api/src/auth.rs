@@ -1,10 +1,12 @@
 //! Who calls: from a token to an identity.
 
+mod keystone;
 mod static_tokens;
 
 use async_trait::async_trait;
 use redtrove_core::ProjectId;
 
+pub use keystone::{Keystone, KeystoneError};
 pub use static_tokens::{StaticTokens, TokensError};
 
 /// Who a token speaks for.
@@ -18,12 +20,22 @@ pub struct Identity {
     pub roles: Vec<String>,
 }
 
+impl Identity {
+    /// Whether it has OpenStack's role for administrators.
+    pub fn is_admin(&self) -> bool {
+        self.roles.iter().any(|role| role.eq_ignore_ascii_case("admin"))
+    }
+}
+
 /// Why a token gives no identity.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
     /// It is none, or is no longer valid.
     #[error("the token is not valid")]
     Invalid,
+    /// It is good, and is for a domain, for the system or for nothing at all.
+    #[error("the token is not for a project")]
+    NoProject,
     /// Whoever knows tokens cannot be asked. Nobody comes in, and nobody is told that his token is bad.
     #[error("tokens cannot be checked: {0}")]
     Unavailable(String),

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request};
-use axum::http::request;
+use axum::http::{Method, request};
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
-use redtrove_core::{Fault, ProjectId, RequestId};
+use axum::response::IntoResponse;
+use redtrove_core::{Fault, FaultKind, ProjectId, RequestId};
 use redtrove_engine::submit::Asker;
 use utoipa_axum::router::UtoipaMethodRouter;
 
 use crate::app::App;
 use crate::auth::Identity;
 use crate::fault::Refusal;
-use crate::policy::{Policy, Rule};
+use crate::policy::{Policy, Rule, Who, only_reads};
 
 /// The caller of a request below `/v1.0`: the token is good, and is one for the project in the URL.
 #[derive(Debug, Clone)]
@@ -34,9 +34,19 @@ impl Caller {
         &self.identity.project
     }
 
-    /// The caller as the engine knows one.
-    pub fn asker(&self) -> Asker {
-        Asker { project: self.project().clone(), request: self.request.clone(), traceparent: self.traceparent.clone() }
+    /// Whether the caller reaches what belongs to other projects, by its id.
+    pub fn is_admin(&self) -> bool {
+        Who::Admin.includes(&self.identity.roles)
+    }
+
+    /// An error unless the rules let the caller do what `rule` stands for.
+    pub fn require(&self, rule: Rule) -> Result<(), Refusal> {
+        if self.policy.allows(rule, &self.identity) { Ok(()) } else { Err(denied(rule)) }
+    }
+
+    /// The caller as the engine knows one, acting on what is `project`'s.
+    pub fn asker(&self, project: ProjectId) -> Asker {
+        Asker { project, request: self.request.clone(), traceparent: self.traceparent.clone() }
     }
 }
 
@@ -56,16 +66,23 @@ fn nobody() -> Refusal {
 /// Routes that only those may use whom `rule` allows.
 pub fn guard(rule: Rule, (schemas, paths, methods): UtoipaMethodRouter<App>) -> UtoipaMethodRouter<App> {
     let check = move |request: Request, next: Next| async move {
-        match request.extensions().get::<Caller>() {
-            Some(caller) if caller.policy.allows(rule, &caller.identity) => next.run(request).await,
-            Some(_) => denied(rule),
-            None => nobody().into_response(),
+        let Some(caller) = request.extensions().get::<Caller>() else { return nobody().into_response() };
+        let looks = matches!(*request.method(), Method::GET | Method::HEAD);
+        if !looks && only_reads(&caller.identity.roles) {
+            return denied(rule).into_response();
+        }
+        match caller.require(rule) {
+            Ok(()) => next.run(request).await,
+            Err(refusal) => refusal.into_response(),
         }
     };
     (schemas, paths, methods.route_layer(middleware::from_fn(check)))
 }
 
-fn denied(rule: Rule) -> Response {
-    let message = format!("Policy doesn't allow {} to be performed.", rule.name());
-    Refusal::from(Fault::forbidden(message)).into_response()
+/// Trove's answers: 403, and 401 where the route is for operators.
+fn denied(rule: Rule) -> Refusal {
+    if rule.is_for_operators() {
+        return Fault::new(FaultKind::Unauthorized, "User does not have admin privileges.").into();
+    }
+    Fault::forbidden(format!("Policy doesn't allow {} to be performed.", rule.name())).into()
 }

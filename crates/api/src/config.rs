@@ -1,5 +1,6 @@
 //! `/etc/redtrove/api.toml`. Every key is documented in `deploy/config/redtrove-api.toml`.
 
+mod keystone;
 mod network;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use redtrove_service::config::{Bus, Complaint, Count, DaemonConfig, Database, Log, Monitoring, Port, Redis, Seconds};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
+pub use self::keystone::Keystone;
 pub use self::network::Network;
 use crate::policy::{Rule, Who};
 
@@ -55,11 +57,15 @@ impl DaemonConfig for Config {
     }
 
     fn check(&self) -> Result<(), Complaint> {
-        if self.auth.strategy == AuthStrategy::Static && self.auth.static_tokens_file.is_none() {
-            let problem = "is required with strategy = \"static\"".to_owned();
-            return Err(Complaint { key: "auth.static_tokens_file", problem });
+        let (key, there) = match self.auth.strategy {
+            AuthStrategy::Static => ("auth.static_tokens_file", self.auth.static_tokens_file.is_some()),
+            AuthStrategy::Keystone => ("auth.keystone", self.auth.keystone.is_some()),
+        };
+        if there {
+            return Ok(());
         }
-        Ok(())
+        let problem = format!("is required with strategy = \"{}\"", self.auth.strategy);
+        Err(Complaint { key, problem })
     }
 }
 
@@ -150,6 +156,17 @@ pub enum AuthStrategy {
     /// Tokens from a file: for demonstrations and tests.
     #[default]
     Static,
+    /// Tokens of OpenStack's identity service.
+    Keystone,
+}
+
+impl fmt::Display for AuthStrategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Static => "static",
+            Self::Keystone => "keystone",
+        })
+    }
 }
 
 /// `[auth]`.
@@ -162,9 +179,21 @@ pub struct Auth {
     /// The file with the tokens, for "static".
     #[serde(skip_serializing_if = "Option::is_none")]
     pub static_tokens_file: Option<PathBuf>,
-    /// Where clients without a token are sent (`WWW-Authenticate`); absent for this API itself.
+    /// Where clients without a token are sent (`WWW-Authenticate`); absent for the `auth_url` of Keystone, and without
+    /// one for this API itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub www_authenticate_uri: Option<Endpoint>,
+    /// For "keystone".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keystone: Option<Keystone>,
+}
+
+impl Auth {
+    /// Where clients without a token are sent, if the file says it.
+    pub fn sends_to(&self) -> Option<&Endpoint> {
+        let keystone = self.keystone.as_ref().filter(|_| self.strategy == AuthStrategy::Keystone);
+        self.www_authenticate_uri.as_ref().or_else(|| keystone.map(|keystone| &keystone.auth_url))
+    }
 }
 
 /// `[quota]`, with Trove's names and defaults; a negative number is no limit.

@@ -1,7 +1,7 @@
 //! Faults on the wire: Trove's body for every error, whoever noticed it.
 
 use axum::Json;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use redtrove_core::{ClusterId, Fault, FaultKind, RequestId};
 use redtrove_engine::ports::{StoreError, SubmitError};
@@ -16,13 +16,6 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// 401, with the place where tokens are to be had.
-    pub fn unauthorized(message: &str, keystone: &str) -> Self {
-        let challenge = HeaderValue::try_from(format!("Keystone uri=\"{keystone}\"")).ok();
-        let header = challenge.map(|value| (header::WWW_AUTHENTICATE, value));
-        Self { fault: Fault::new(FaultKind::Unauthorized, message), header }
-    }
-
     /// 404 for the cluster that `id` was to name, in Trove's words.
     pub fn no_cluster(id: impl std::fmt::Display) -> Self {
         Fault::not_found(format!("Cluster '{id}' cannot be found.")).into()

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, request};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use redtrove_core::{Fault, FaultKind, RequestId};
@@ -107,7 +107,8 @@ async fn limit_time(request: Request, next: Next) -> Response {
 /// Lets nobody below `/v1.0` without a token for the project in the URL.
 async fn authenticate(State(app): State<App>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    match whose(&app, &parts).await {
+    let challenge = challenge(&app, &parts);
+    let mut response = match whose(&app, &parts).await {
         Ok(caller) => {
             if let Some(caller) = caller {
                 parts.extensions.insert(caller);
@@ -115,20 +116,30 @@ async fn authenticate(State(app): State<App>, request: Request, next: Next) -> R
             next.run(Request::from_parts(parts, body)).await
         }
         Err(refusal) => refusal.into_response(),
+    };
+    if response.status() == StatusCode::UNAUTHORIZED
+        && let Ok(challenge) = HeaderValue::try_from(challenge)
+    {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     }
+    response
+}
+
+/// Where tokens are to be had: what every 401 says.
+fn challenge(app: &App, request: &request::Parts) -> String {
+    let own = || links::base(app, &request.headers, &request.extensions);
+    let uri = app.config().auth.sends_to().map_or_else(own, ToString::to_string);
+    format!("Keystone uri=\"{uri}\"")
 }
 
 async fn whose(app: &App, request: &request::Parts) -> Result<Option<Caller>, Refusal> {
     let Some(project) = project_of(request.uri.path()) else { return Ok(None) };
-    let refuse = |message| {
-        let own = || links::base(app, &request.headers, &request.extensions);
-        let uri = app.config().auth.www_authenticate_uri.as_ref().map_or_else(own, ToString::to_string);
-        Refusal::unauthorized(message, &uri)
-    };
+    let refuse = |message| Refusal::from(Fault::new(FaultKind::Unauthorized, message));
     let token = request.headers.get(TOKEN).ok_or_else(|| refuse("A token is required (X-Auth-Token)."))?;
     let token = token.to_str().map_err(|_| refuse("The token is not valid."))?;
     let identity = app.authenticator().identify(token).await.map_err(|error| match error {
         AuthError::Invalid => refuse("The token is not valid."),
+        AuthError::NoProject => Fault::forbidden("The token is not for a project.").into(),
         AuthError::Unavailable(reason) => {
             tracing::warn!("a request is refused, tokens cannot be checked: {reason}");
             Fault::unavailable("Tokens cannot be checked at the moment.").into()

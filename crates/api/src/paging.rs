@@ -39,9 +39,14 @@ impl Paging {
         Ok(Some(marker))
     }
 
-    /// Whether the parameter `name` is there and says true.
-    pub fn flag(&self, name: &str) -> bool {
-        self.last(name).is_some_and(|value| value.eq_ignore_ascii_case("true") || value == "1")
+    /// What the parameter `name` says, if it is there: `true` or `false`, however it is spelled.
+    pub fn choice(&self, name: &str) -> Result<Option<bool>, Refusal> {
+        match self.last(name) {
+            None => Ok(None),
+            Some(text) if text.eq_ignore_ascii_case("true") => Ok(Some(true)),
+            Some(text) if text.eq_ignore_ascii_case("false") => Ok(Some(false)),
+            Some(text) => Err(bad(name, text, "must be true or false")),
+        }
     }
 
     /// Cuts `found`, which was looked for with [`look_for`](Self::look_for), to the page, and links to the next one

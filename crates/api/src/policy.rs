@@ -47,10 +47,22 @@ rules! {
     ClusterDelete = "cluster:delete", Member;
     /// Act on a cluster.
     ClusterAction = "cluster:action", Member;
+    /// End what a cluster is busy with.
+    ClusterResetStatus = "cluster:reset-status", Admin;
+    /// The same, by an action that says that a delete follows.
+    ClusterForceDelete = "cluster:force_delete", Member;
     /// List instances.
     InstanceIndex = "instance:index", Anyone;
     /// Show an instance.
     InstanceShow = "instance:show", Anyone;
+    /// Change an instance by itself.
+    InstanceAction = "instance:action", Member;
+    /// List the modules of an instance.
+    InstanceModules = "instance:module_list", Anyone;
+    /// List modules.
+    ModuleIndex = "module:index", Anyone;
+    /// Show a module.
+    ModuleShow = "module:show", Anyone;
     /// List flavors.
     FlavorIndex = "flavor:index", Anyone;
     /// Show a flavor.
@@ -65,8 +77,32 @@ rules! {
     DatastoreVersionShow = "datastore:version_show", Anyone;
     /// Show a version by its id alone.
     DatastoreVersionShowByUuid = "datastore:version_show_by_uuid", Anyone;
-    /// Show quotas.
+    /// List the flavors that a version runs on.
+    DatastoreFlavors = "datastore:list_associated_flavors", Anyone;
+    /// List the types of volume that a version runs on.
+    DatastoreVolumeTypes = "datastore:list_associated_volume_types", Anyone;
+    /// List types of volume.
+    VolumeTypeIndex = "volume_type:index", Anyone;
+    /// Show a type of volume.
+    VolumeTypeShow = "volume_type:show", Anyone;
+    /// Ask whether a cluster's root user is enabled.
+    RootIndex = "cluster:extension:root:index", Anyone;
+    /// Enable a cluster's root user.
+    RootCreate = "cluster:extension:root:create", Member;
+    /// Disable a cluster's root user.
+    RootDelete = "cluster:extension:root:delete", Member;
+    /// Show limits.
     LimitsIndex = "limits:index", Anyone;
+    /// Show quotas: the project's own; of others for an admin only, whatever this says.
+    QuotaShow = "mgmt:quota:show", Anyone;
+    /// Change the quotas of any project.
+    QuotaUpdate = "mgmt:quota:update", Admin;
+    /// List the clusters of all projects.
+    OperatorIndex = "mgmt:cluster:index", Admin;
+    /// Show a cluster of any project, deleted or not.
+    OperatorShow = "mgmt:cluster:show", Admin;
+    /// End what a cluster of any project is busy with.
+    OperatorAction = "mgmt:cluster:action", Admin;
 }
 
 /// Who may, among those with a token for the project.
@@ -85,7 +121,7 @@ pub enum Who {
 }
 
 impl Who {
-    fn includes(&self, roles: &[String]) -> bool {
+    pub(crate) fn includes(&self, roles: &[String]) -> bool {
         let has = |wanted: &str| roles.iter().any(|role| role.eq_ignore_ascii_case(wanted));
         match self {
             Self::Anyone => true,
@@ -143,12 +179,25 @@ impl Policy {
         Self(overrides)
     }
 
-    /// Whether `identity` may do what `rule` stands for, in its own project.
+    /// Whether `identity` may do what `rule` stands for, in its own project. Who only reads is asked about before: see
+    /// [`only_reads`].
     pub fn allows(&self, rule: Rule, identity: &Identity) -> bool {
         match self.0.get(&rule) {
             Some(who) => who.includes(&identity.roles),
             None => rule.default_who().includes(&identity.roles),
         }
+    }
+}
+
+/// Whether a token with these roles may look and nothing else, whatever the rules say: it has no role but `reader`.
+pub fn only_reads(roles: &[String]) -> bool {
+    roles.iter().all(|role| role.eq_ignore_ascii_case("reader"))
+}
+
+impl Rule {
+    /// Whether it is one of the operators' routes, where Trove answers 401 instead of 403.
+    pub fn is_for_operators(self) -> bool {
+        self.name().starts_with("mgmt:")
     }
 }
 
@@ -164,16 +213,35 @@ mod tests {
         }
     }
 
+    /// Rule by rule, so that whoever adds one says here whom it is for.
     #[test]
-    fn a_mere_reader_writes_nothing_by_default() {
+    fn the_defaults_are_troves() {
         let policy = Policy::default();
         for &rule in Rule::ALL {
-            let writes = matches!(rule, Rule::ClusterCreate | Rule::ClusterDelete | Rule::ClusterAction);
+            let (name, kind) = rule.name().rsplit_once(':').unwrap();
+            let member = match (name, kind) {
+                ("mgmt:cluster" | "mgmt:quota", kind) => kind == "show" && name == "mgmt:quota",
+                (_, kind) => kind != "reset-status",
+            };
+            let reader = member && !["create", "delete", "action", "force_delete"].contains(&kind);
             for (roles, may) in
-                [(&["reader"][..], !writes), (&[], !writes), (&["reader", "member"], true), (&["admin"], true)]
+                [(&["reader"][..], reader), (&[], reader), (&["reader", "member"], member), (&["admin"], true)]
             {
                 assert_eq!(policy.allows(rule, &identity(roles)), may, "{rule:?} {roles:?}");
             }
+        }
+    }
+
+    #[test]
+    fn who_has_another_role_does_not_only_read() {
+        for (roles, only) in [
+            (&["reader"][..], true),
+            (&["Reader"], true),
+            (&[], true),
+            (&["reader", "member"], false),
+            (&["admin"], false),
+        ] {
+            assert_eq!(only_reads(&identity(roles).roles), only, "{roles:?}");
         }
     }
 

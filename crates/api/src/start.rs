@@ -7,16 +7,17 @@ use redtrove_bus::{Publisher, Settings};
 use redtrove_engine::ports::{Bus, Clock, NoBus, Store};
 use redtrove_service::{Health, Metrics, Shutdown, SystemClock, metrics};
 use secrecy::ExposeSecret;
+use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Parts};
-use crate::auth::{Authenticator, StaticTokens};
+use crate::auth::{Authenticator, Keystone, StaticTokens};
 use crate::config::{Auth, AuthStrategy, Config};
 use crate::metrics::ApiMetrics;
 
 /// Opens database, broker and tokens.
 pub async fn app(config: Config, shutdown: &Shutdown) -> anyhow::Result<App> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let authenticator = authenticator(&config.auth)?;
+    let authenticator = authenticator(&config.auth, clock.clone(), shutdown)?;
     let store = store(&config).await?;
     let bus = bus(&config, clock.clone(), shutdown)?;
     let numbers = Arc::new(Metrics::new("api", env!("CARGO_PKG_VERSION")));
@@ -43,7 +44,7 @@ fn bus(config: &Config, clock: Arc<dyn Clock>, shutdown: &Shutdown) -> anyhow::R
     Ok(Arc::new(Publisher::start(settings, "redtrove-api", clock, tasks, stop)))
 }
 
-fn authenticator(auth: &Auth) -> anyhow::Result<Arc<dyn Authenticator>> {
+fn authenticator(auth: &Auth, clock: Arc<dyn Clock>, shutdown: &Shutdown) -> anyhow::Result<Arc<dyn Authenticator>> {
     match auth.strategy {
         AuthStrategy::Static => {
             let file = auth.static_tokens_file.as_deref().context("[auth] static_tokens_file is required")?;
@@ -55,5 +56,22 @@ fn authenticator(auth: &Auth) -> anyhow::Result<Arc<dyn Authenticator>> {
             );
             Ok(Arc::new(tokens))
         }
+        AuthStrategy::Keystone => {
+            let config = auth.keystone.as_ref().context("[auth.keystone] is required")?;
+            let keystone = Keystone::new(config, clock).context("[auth.keystone] cannot be used")?;
+            let keystone = Arc::new(keystone);
+            shutdown.tasks().spawn(try_login(keystone.clone(), config.auth_url.to_string(), shutdown.token().clone()));
+            Ok(keystone)
+        }
+    }
+}
+
+/// Tells the operator early whether tokens can be checked. Keystone may be away at our start: then requests are
+/// refused until it is back, and nothing has to be restarted.
+async fn try_login(keystone: Arc<Keystone>, url: String, stop: CancellationToken) {
+    let Some(tried) = stop.run_until_cancelled(keystone.log_in()).await else { return };
+    match tried {
+        Ok(()) => tracing::info!("tokens are checked by Keystone at {url}"),
+        Err(error) => tracing::warn!("requests are refused until Keystone at {url} can be asked: {error}"),
     }
 }

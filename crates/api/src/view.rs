@@ -6,14 +6,17 @@ use redtrove_core::Timestamp;
 use redtrove_core::catalogue::{Datastore, DatastoreLabel, DatastoreVersion, Flavor};
 use redtrove_core::cluster::{Cluster, ClusterTask};
 use redtrove_core::instance::{Instance, Lifecycle};
+use redtrove_core::placement::Locality;
 use redtrove_core::status::member_status;
+use redtrove_engine::ports::{NewTask, OperatorCluster};
 use redtrove_engine::task::Task;
 
 use crate::app::App;
 use crate::links::Links;
 use crate::wire::{
     ClusterItem, ClusterView, DatastoreRef, DatastoreView, FaultView, FlavorRefView, FlavorView, InstanceItem,
-    InstanceView, LocalStorage, MemberItem, MemberView, OperationView, TaskView, VersionItem, VersionView, Volume,
+    InstanceView, LocalStorage, MemberItem, MemberView, OperationView, Operators, TaskView, VersionItem, VersionView,
+    Volume,
 };
 
 /// Shows things to the caller of one request, all as they are at one time.
@@ -53,16 +56,35 @@ impl Viewer {
         self.cluster(cluster, members.iter().map(|member| self.member_item(member)).collect())
     }
 
-    /// A cluster, with the task that works on it.
-    pub fn cluster_view(&self, cluster: &Cluster, members: &[Instance], task: Option<&Task>) -> ClusterView {
+    /// A cluster, with what works on it.
+    pub fn cluster_view(
+        &self,
+        cluster: &Cluster,
+        members: &[Instance],
+        operation: Option<OperationView>,
+    ) -> ClusterView {
         let mut ip: Vec<String> = members.iter().flat_map(addresses).collect();
         ip.sort_by_key(|ip| (ip.parse::<std::net::IpAddr>().ok(), ip.clone()));
         ClusterView {
             item: self.cluster(cluster, members.iter().map(|member| self.member_view(member)).collect()),
             ip,
             fault: cluster.fault.clone().map(|message| FaultView { message }),
-            operation: task.filter(|task| !task.state.is_end()).map(operation),
+            operation,
         }
+    }
+
+    /// A cluster in a list for operators.
+    pub fn operator_cluster_item(&self, found: &OperatorCluster) -> Operators<ClusterItem<MemberItem>> {
+        operators(found, self.cluster_item(&found.cluster, &found.instances))
+    }
+
+    /// A cluster for operators.
+    pub fn operator_cluster_view(
+        &self,
+        found: &OperatorCluster,
+        operation: Option<OperationView>,
+    ) -> Operators<ClusterView> {
+        operators(found, self.cluster_view(&found.cluster, &found.instances, operation))
     }
 
     fn cluster<M>(&self, cluster: &Cluster, instances: Vec<M>) -> ClusterItem<M> {
@@ -74,6 +96,7 @@ impl Viewer {
             updated: cluster.updated.to_string(),
             links: self.links.of("clusters", cluster.id),
             datastore: datastore_ref(&cluster.datastore),
+            locality: cluster.locality.map(Locality::name),
             instances,
         }
     }
@@ -173,6 +196,15 @@ impl Viewer {
     }
 }
 
+fn operators<C>(found: &OperatorCluster, cluster: C) -> Operators<C> {
+    Operators {
+        cluster,
+        tenant_id: found.cluster.project.to_string(),
+        deleted: found.deleted_at.is_some(),
+        deleted_at: found.deleted_at.map(|time| time.to_string()),
+    }
+}
+
 fn addresses(instance: &Instance) -> Vec<String> {
     instance.ip.iter().cloned().collect()
 }
@@ -181,13 +213,20 @@ fn task_view(task: ClusterTask) -> TaskView {
     TaskView { id: task.id(), name: task.name(), description: task.description() }
 }
 
-fn operation(task: &Task) -> OperationView {
-    OperationView {
+/// What works on a cluster, as long as it does.
+pub fn operation(task: &Task) -> Option<OperationView> {
+    let view = || OperationView {
         id: task.id.to_string(),
         kind: task.kind.name(),
         step: task.step.clone(),
         progress: task.progress.clone(),
-    }
+    };
+    (!task.state.is_end()).then(view)
+}
+
+/// What begins to work on a cluster.
+pub fn new_operation(task: &NewTask) -> OperationView {
+    OperationView { id: task.id.to_string(), kind: task.kind.name(), step: None, progress: None }
 }
 
 fn datastore_ref(label: &DatastoreLabel) -> DatastoreRef {

@@ -3,13 +3,18 @@
 
 mod answer;
 mod ask;
+mod operators;
 mod scalar;
 
 pub use answer::{
     Absolute, ClusterBody, ClusterItem, ClusterView, ClustersBody, DatastoreBody, DatastoreRef, DatastoreView,
     DatastoresBody, FaultView, FlavorBody, FlavorRefView, FlavorView, FlavorsBody, InstanceBody, InstanceItem,
-    InstanceView, InstancesBody, LimitsBody, Link, LocalStorage, MemberItem, MemberView, OperationView, TaskView,
-    VersionBody, VersionInfo, VersionItem, VersionView, VersionsBody, VersionsInfo, Volume,
+    InstanceView, InstancesBody, InstancesInDetailBody, LimitsBody, Link, LocalStorage, MemberItem, MemberView,
+    ModulesBody, OperationView, TaskView, VersionBody, VersionInfo, VersionItem, VersionView, VersionsBody,
+    VersionsInfo, Volume, VolumeTypesBody,
 };
 pub use ask::{ActionAsk, ClusterAsk, CreateAsk, DatastoreAsk, InstanceAsk, ModuleAsk, NicAsk, VolumeAsk};
-pub use scalar::{FlavorRef, Object, VolumeSize};
+pub use operators::{
+    OperatorClusterBody, OperatorClustersBody, Operators, QuotaLimits, QuotaView, QuotasAsk, QuotasBody, QuotasSetBody,
+};
+pub use scalar::{FlavorRef, Object, QuotaLimit, VolumeSize};

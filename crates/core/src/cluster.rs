@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalogue::DatastoreLabel;
 use crate::ids::{ClusterId, ProjectId, TaskId};
+use crate::placement::Locality;
 use crate::time::Timestamp;
 
 /// What a cluster is busy with; Trove's ClusterTask (`trove/cluster/tasks.py`), with its ids and words.
@@ -109,6 +110,8 @@ pub struct Cluster {
     pub operation: Option<TaskId>,
     /// What it runs.
     pub datastore: DatastoreLabel,
+    /// Where its members are to be in relation to each other.
+    pub locality: Option<Locality>,
     /// Why its last operation failed, if it did.
     pub fault: Option<String>,
     /// When it was asked for.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cluster::UnknownName;
 use crate::ids::{ClusterId, InstanceId, NodeId};
+use crate::placement::Placement;
 use crate::slots::SlotRange;
 use crate::time::Timestamp;
 
@@ -86,6 +87,8 @@ pub struct Instance {
     pub ram_mb: u64,
     /// The size of its volume, GB.
     pub volume_gb: u64,
+    /// Where its machine is asked to be.
+    pub placement: Placement,
     /// Where it is in its life.
     pub lifecycle: Lifecycle,
     /// Where its redis-server is, once its machine exists.

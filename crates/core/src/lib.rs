@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod fault;
 pub mod ids;
 pub mod instance;
+pub mod placement;
 pub mod plan;
 pub mod request;
 pub mod settings;

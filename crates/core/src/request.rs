@@ -7,8 +7,11 @@
 mod check;
 mod label;
 
+use uuid::Uuid;
+
 use crate::catalogue::{Datastore, DatastoreLabel, Flavor};
 use crate::ids::InstanceId;
+use crate::placement::{Locality, Placement};
 
 pub use label::{InvalidLabel, Label};
 
@@ -22,6 +25,8 @@ pub struct MemberRequest {
     pub flavor: Flavor,
     /// The size of its volume, GB, 1 or more. Where there are no volumes, that of the flavor's ephemeral disk.
     pub volume_gb: u64,
+    /// Where its machine is asked to be.
+    pub placement: Placement,
 }
 
 /// A cluster to be made.
@@ -30,6 +35,7 @@ pub struct CreateCluster {
     pub(crate) name: String,
     pub(crate) datastore: DatastoreLabel,
     pub(crate) members: Vec<MemberRequest>,
+    pub(crate) locality: Option<Locality>,
 }
 
 impl CreateCluster {
@@ -46,6 +52,11 @@ impl CreateCluster {
     /// Its members, 1 to 1000, in order.
     pub fn members(&self) -> &[MemberRequest] {
         &self.members
+    }
+
+    /// Where they are to be in relation to each other.
+    pub fn locality(&self) -> Option<Locality> {
+        self.locality
     }
 }
 
@@ -76,12 +87,16 @@ impl ShrinkCluster {
 }
 
 /// A member as it is asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WantedMember {
     /// The id of its flavor.
     pub flavor: Option<String>,
     /// The size of its volume, GB.
     pub volume_gb: Option<u64>,
+    /// Where its machine is to be.
+    pub placement: Placement,
+    /// The modules that are to be applied to it.
+    pub modules: Vec<Uuid>,
 }
 
 /// A cluster as it is asked for.

@@ -86,6 +86,7 @@ mod tests {
 
     use super::*;
     use crate::instance::Heard;
+    use crate::placement::Placement;
 
     const EXPIRY: Duration = Duration::from_secs(90);
 
@@ -99,6 +100,7 @@ mod tests {
             flavor_id: "1".into(),
             ram_mb: 512,
             volume_gb: 1,
+            placement: Placement::default(),
             lifecycle,
             ip: None,
             node_id: None,

@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
+use redtrove_core::catalogue::DatastoreLabel;
 use redtrove_core::cluster::Cluster;
 use redtrove_core::instance::Instance;
-use redtrove_core::request::{CreateCluster, GrowCluster, MOST_MEMBERS, ShrinkCluster};
+use redtrove_core::request::{CreateCluster, GrowCluster, MOST_MEMBERS, MemberRequest, ShrinkCluster};
 use redtrove_core::slots::divide;
 use redtrove_core::{ClusterId, Fault, InstanceId, ProjectId, RequestId, TaskId};
 
 use tokio::time::{Instant, sleep};
 
 use crate::ports::{
-    Clock, DeleteSubmitted, Growth, Joiner, Limits, NewCluster, NewInstance, NewTask, Store, StoreError, SubmitError,
-    WakeUp,
+    Clock, DeleteSubmitted, Growth, Joiner, KeptAnswer, Limits, NewCluster, NewInstance, NewTask, Store, StoreError,
+    SubmitError, WakeUp,
 };
 use crate::task::{Task, TaskKind, Verdict};
 
@@ -55,52 +56,89 @@ fn wake_up(cluster: ClusterId, task: &NewTask) -> WakeUp {
     }
 }
 
-/// Takes a request for a cluster. After it returns the cluster exists, with its task; what is left is to publish
-/// the wake-up, and losing that only costs time.
-pub async fn create(
-    store: &dyn Store,
-    clock: &dyn Clock,
-    asker: &Asker,
-    wanted: &CreateCluster,
-    limits: Limits,
-    time_limit: Duration,
-) -> Result<WakeUp, SubmitError> {
-    let new = plan_rows(clock, asker, wanted, limits, time_limit)?;
-    store.create_cluster(&new).await?;
-    Ok(wake_up(new.id, &new.task))
+/// A request for a cluster that is ready to be taken: how it will be shown is known before anything is written, so
+/// that the answer can be kept with it.
+#[derive(Debug, Clone)]
+pub struct Creation {
+    new: NewCluster,
+    datastore: DatastoreLabel,
 }
 
-fn plan_rows(
-    clock: &dyn Clock,
-    asker: &Asker,
-    wanted: &CreateCluster,
-    limits: Limits,
-    time_limit: Duration,
-) -> Result<NewCluster, SubmitError> {
-    // A request has 1 to 1000 members, so this cannot fail; if it ever does, it is not the tenant's mistake.
-    let slots = divide(wanted.members().len()).map_err(|error| StoreError::Broken(error.into()))?;
-    let instances = (1..)
-        .zip(wanted.members())
-        .zip(slots)
-        .map(|((number, member), slots)| NewInstance {
-            id: InstanceId(clock.random_id()),
-            name: member_name(wanted.name(), number),
-            number,
-            flavor_id: member.flavor.id.clone(),
-            ram_mb: member.flavor.ram,
-            volume_gb: member.volume_gb,
+impl Creation {
+    /// Plans the rows: ids, names, slots.
+    pub async fn plan(
+        store: &dyn Store,
+        clock: &dyn Clock,
+        asker: &Asker,
+        wanted: &CreateCluster,
+        limits: Limits,
+        time_limit: Duration,
+    ) -> Result<Self, SubmitError> {
+        // A request has 1 to 1000 members, so this cannot fail; if it ever does, it is not the tenant's mistake.
+        let slots = divide(wanted.members().len()).map_err(|error| StoreError::Broken(error.into()))?;
+        let instances = (1..).zip(wanted.members()).zip(slots).map(|((number, member), slots)| NewInstance {
             planned_slots: Some(slots),
-        })
-        .collect();
-    Ok(NewCluster {
-        id: ClusterId(clock.random_id()),
-        project: asker.project.clone(),
-        name: wanted.name().to_owned(),
-        version: wanted.datastore().version_id,
-        instances,
-        task: asker.task(TaskKind::CreateCluster, time_limit, clock),
-        limits,
-    })
+            ..new_instance(clock, wanted.name(), number, member)
+        });
+        let new = NewCluster {
+            id: ClusterId(clock.random_id()),
+            project: asker.project.clone(),
+            name: wanted.name().to_owned(),
+            version: wanted.datastore().version_id,
+            locality: wanted.locality(),
+            instances: instances.collect(),
+            created: store.now().await?,
+            task: asker.task(TaskKind::CreateCluster, time_limit, clock),
+            limits,
+            answer: None,
+        };
+        Ok(Self { new, datastore: wanted.datastore().clone() })
+    }
+
+    /// The task that will make it.
+    pub fn task(&self) -> &NewTask {
+        &self.new.task
+    }
+
+    /// The cluster and its members, as they will read once it is taken.
+    pub fn rows(&self) -> (Cluster, Vec<Instance>) {
+        let new = &self.new;
+        let cluster = Cluster {
+            id: new.id,
+            project: new.project.clone(),
+            name: new.name.clone(),
+            task: new.task.kind.cluster_task(),
+            operation: Some(new.task.id),
+            datastore: self.datastore.clone(),
+            locality: new.locality,
+            fault: None,
+            created: new.created,
+            updated: new.created,
+        };
+        (cluster, new.instances.iter().map(|instance| instance.row(new.id, new.created)).collect())
+    }
+
+    /// Takes it, and keeps the answer if there is one to be kept. After it returns the cluster exists, with its task;
+    /// what is left is to publish the wake-up, and losing that only costs time.
+    pub async fn submit(mut self, store: &dyn Store, answer: Option<KeptAnswer>) -> Result<WakeUp, SubmitError> {
+        self.new.answer = answer;
+        store.create_cluster(&self.new).await?;
+        Ok(wake_up(self.new.id, &self.new.task))
+    }
+}
+
+/// A member that is to be made, without slots.
+fn new_instance(clock: &dyn Clock, cluster: &str, number: u32, member: &MemberRequest) -> NewInstance {
+    NewInstance {
+        id: InstanceId(clock.random_id()),
+        name: member_name(cluster, number),
+        number,
+        flavor_id: member.flavor.id.clone(),
+        ram_mb: member.flavor.ram,
+        volume_gb: member.volume_gb,
+        placement: member.placement.clone(),
+        planned_slots: None,
+    }
 }
 
 /// The name of a cluster's member: Trove's `<cluster>-member-<number>`.
@@ -126,6 +164,7 @@ pub async fn grow(
             flavor_id: member.flavor.id.clone(),
             ram_mb: member.flavor.ram,
             volume_gb: member.volume_gb,
+            placement: member.placement.clone(),
         })
         .collect();
     let members = joiners.iter().map(|joiner| joiner.id).collect();
@@ -214,6 +253,8 @@ pub fn fault_of(error: &SubmitError, cluster: Option<ClusterId>) -> Fault {
             let names: Vec<_> = resources.iter().map(|name| format!("'{name}'")).collect();
             Fault::new(FaultKind::OverLimit, format!("Quota exceeded for resources: [{}].", names.join(", ")))
         }
+        // Whoever keeps answers looks for this one first; it is no trouble.
+        SubmitError::Answered(_) => Fault::new(FaultKind::Conflict, "The request was answered before."),
         SubmitError::Store(StoreError::Unavailable(_)) => Fault::unavailable("The database does not answer."),
         SubmitError::Store(_) => Fault::internal("The request could not be stored."),
     }

@@ -24,6 +24,8 @@ pub trait Backend: Send + Sync + 'static {
     const FIND_MIGRATIONS: &'static str;
     /// Inserts a usage of quota (project, resource) unless there is one, and holds its row either way.
     const KEEP_USAGE: &'static str;
+    /// Inserts an answer (id, created) that is not given yet unless there is one, and holds its row either way.
+    const KEEP_ANSWER: &'static str;
     /// Inserts a datastore (id, name) unless there is one of the name, and holds its row either way.
     const KEEP_DATASTORE: &'static str;
     /// Inserts a lease (name) that nobody has unless there is one, and holds its row either way.

@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a case that cannot go on has failed")]
 
+mod answers;
 mod catalogue;
 mod debts;
 mod delete;
@@ -11,6 +12,8 @@ mod grow;
 mod leases;
 mod log;
 mod monitor;
+mod operators;
+mod quota;
 mod shrink;
 mod submit;
 
@@ -22,9 +25,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use redtrove_core::ids::{DatastoreId, DatastoreVersionId};
+use redtrove_core::placement::Placement;
 use redtrove_core::slots::divide;
 use redtrove_core::topology::Engine;
-use redtrove_core::{ClusterId, Fault, InstanceId, NodeId, ProjectId, RequestId, TaskId};
+use redtrove_core::{ClusterId, Fault, InstanceId, NodeId, ProjectId, RequestId, TaskId, Timestamp};
 use redtrove_engine::Store;
 use redtrove_engine::ports::{
     Change, Claimed, Ending, Growth, Joiner, Lease, Limits, NewCluster, NewInstance, NewTask, NewVersion, Outcome,
@@ -47,6 +51,19 @@ macro_rules! for_each_case {
             submit::a_negative_limit_is_none,
             submit::a_submission_is_taken_whole_or_not_at_all,
             submit::projects_do_not_share_a_quota,
+            submit::where_members_are_to_be_reads_back,
+            quota::a_projects_own_limit_counts_before_the_installations,
+            quota::what_is_in_use_and_allowed_reads_back,
+            quota::fifty_creates_at_once_stay_within_a_projects_own_limit,
+            answers::a_request_that_comes_again_finds_the_first_answer,
+            answers::racing_requests_of_one_key_have_one_effect,
+            answers::a_request_that_was_refused_may_come_again,
+            answers::a_reset_is_answered_once_too,
+            operators::a_reset_ends_a_build,
+            operators::a_reset_of_a_cluster_that_is_not_busy_changes_nothing,
+            operators::a_reset_of_a_delete_leaves_members_on_their_way_out,
+            operators::only_the_projects_clusters_are_reset,
+            operators::operators_see_every_cluster,
             delete::a_delete_takes_over_a_build,
             delete::a_delete_under_way_changes_nothing,
             delete::racing_deletes_are_taken_once,
@@ -159,6 +176,8 @@ impl fmt::Debug for Bed {
 
 /// The limits of one who has none.
 const UNLIMITED: Limits = Limits { instances: -1, volumes_gb: -1 };
+/// When clusters are asked for: before every clock that a case is run by.
+const CREATED: Timestamp = Timestamp(1_000);
 /// Longer than any case takes.
 const LONG: Duration = Duration::from_secs(3_600);
 
@@ -225,6 +244,7 @@ impl Bed {
             flavor_id: "7".to_owned(),
             ram_mb: 512,
             volume_gb: 2,
+            placement: Placement::default(),
             planned_slots: Some(slots),
         });
         NewCluster {
@@ -232,9 +252,12 @@ impl Bed {
             project: self.project(),
             name: name.to_owned(),
             version: self.version,
+            locality: None,
             instances: instances.collect(),
+            created: CREATED,
             task: self.new_task(TaskKind::CreateCluster),
             limits: UNLIMITED,
+            answer: None,
         }
     }
 
@@ -271,7 +294,7 @@ impl Bed {
     fn growth(&self, cluster: ClusterId, joiners: u32) -> Growth {
         let joiner = |_| {
             let id = InstanceId(self.scattered());
-            Joiner { id, flavor_id: "8".to_owned(), ram_mb: 1_024, volume_gb: 2 }
+            Joiner { id, flavor_id: "8".to_owned(), ram_mb: 1_024, volume_gb: 2, placement: Placement::default() }
         };
         let joiners: Vec<_> = (0..joiners).map(joiner).collect();
         let members = joiners.iter().map(|joiner| joiner.id).collect();

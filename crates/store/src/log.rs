@@ -3,13 +3,13 @@
 use redtrove_core::cluster::ClusterTask;
 use redtrove_core::instance::Lifecycle;
 use redtrove_core::{ClusterId, InstanceId, TaskId};
-use redtrove_engine::ports::{Change, EndedStep, Ending, Lease, Outcome, Record, StoreError};
+use redtrove_engine::ports::{Change, EndedStep, Ending, Lease, Outcome, Record, Resource, StoreError};
 use redtrove_engine::task::{TaskState, Verdict};
 
 use crate::backend::{Backend, SqlStore, Tx, cut, printed, values, whole};
 use crate::debts::{forgive, leave, lock_cluster, pay};
 use crate::rows;
-use crate::submit::{PRESENT, RESOURCES};
+use crate::submit::PRESENT;
 use crate::tasks::{fence, held};
 
 const PROGRESS: &str =
@@ -205,8 +205,8 @@ async fn lower_usages<B: Backend>(tx: &mut Tx<B>, cluster: ClusterId, freed: Fre
     }
     let row = rows::present(tx.one(PROJECT, values![printed(cluster)]).await?, "cluster")?;
     let project = rows::text(&row, "project_id")?;
-    for (resource, amount) in RESOURCES.into_iter().zip(freed) {
-        tx.execute(LOWER_USAGE, values![amount, project.clone(), resource]).await?;
+    for (resource, amount) in Resource::ALL.into_iter().zip(freed) {
+        tx.execute(LOWER_USAGE, values![amount, project.clone(), resource.name()]).await?;
     }
     Ok(())
 }

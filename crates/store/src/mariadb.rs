@@ -48,6 +48,8 @@ impl Backend for MariaDbBackend {
     // that both want to write next are a deadlock.
     const KEEP_USAGE: &'static str = "INSERT INTO quota_usages (project_id, resource, in_use) VALUES (?, ?, 0) \
          ON DUPLICATE KEY UPDATE in_use = in_use";
+    const KEEP_ANSWER: &'static str = "INSERT INTO answers (id, body_hash, status, body, created) \
+         VALUES (?, '', 0, '', ?) ON DUPLICATE KEY UPDATE id = id";
     const KEEP_DATASTORE: &'static str =
         "INSERT INTO datastores (id, name) VALUES (?, ?) ON DUPLICATE KEY UPDATE name = name";
     const KEEP_LEASE: &'static str =

@@ -18,6 +18,7 @@ macro_rules! with_instances {
          LEFT JOIN instances i ON i.cluster_id = c.id AND i.lifecycle <> 'deleted' ORDER BY c.id, i.number"
     };
 }
+pub(crate) use with_instances;
 
 const CLUSTER: &str = concat!(
     "SELECT ",
@@ -78,7 +79,7 @@ const STEPS: &str = "SELECT * FROM task_steps WHERE task_id = ? ORDER BY seq";
 impl<B: Backend> SqlStore<B> {
     pub(crate) async fn read_cluster(&self, id: ClusterId) -> Result<Option<(Cluster, Vec<Instance>)>, StoreError> {
         let rows = self.rows(CLUSTER, values![printed(id)]).await?;
-        Ok(grouped::<B>(&rows)?.into_iter().next())
+        Ok(grouped::<B>(&rows)?.into_iter().next().map(|(_, cluster, instances)| (cluster, instances)))
     }
 
     pub(crate) async fn read_clusters(
@@ -90,7 +91,7 @@ impl<B: Backend> SqlStore<B> {
         // Every id is greater than the empty text.
         let after = after.map(|id| id.to_string()).unwrap_or_default();
         let rows = self.rows(CLUSTERS, values![project.as_str(), after, limit]).await?;
-        grouped::<B>(&rows)
+        Ok(grouped::<B>(&rows)?.into_iter().map(|(_, cluster, instances)| (cluster, instances)).collect())
     }
 
     pub(crate) async fn read_instance(
@@ -148,16 +149,19 @@ impl<B: Backend> SqlStore<B> {
     }
 }
 
+/// A cluster with its instances, and the first of its rows.
+type Group<'r, B> = (&'r RowOf<B>, Cluster, Vec<Instance>);
+
 /// Rows of clusters with one instance each, or none, as clusters with their instances.
-fn grouped<B: Backend>(rows: &[RowOf<B>]) -> Result<Vec<(Cluster, Vec<Instance>)>, StoreError> {
-    let mut clusters: Vec<(Cluster, Vec<Instance>)> = Vec::new();
+pub(crate) fn grouped<B: Backend>(rows: &[RowOf<B>]) -> Result<Vec<Group<'_, B>>, StoreError> {
+    let mut clusters: Vec<Group<'_, B>> = Vec::new();
     for row in rows {
         let id = rows::parsed(row, "c_id")?;
-        if clusters.last().is_none_or(|(cluster, _)| cluster.id != id) {
-            clusters.push((rows::cluster(row)?, Vec::new()));
+        if clusters.last().is_none_or(|(_, cluster, _)| cluster.id != id) {
+            clusters.push((row, rows::cluster(row)?, Vec::new()));
         }
         if rows::text(row, "i_id")?.is_some()
-            && let Some((_, instances)) = clusters.last_mut()
+            && let Some((_, _, instances)) = clusters.last_mut()
         {
             instances.push(rows::instance(row)?);
         }

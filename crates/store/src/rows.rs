@@ -7,6 +7,7 @@ use std::str::FromStr;
 use redtrove_core::catalogue::{DatastoreLabel, DatastoreVersion, Flavor};
 use redtrove_core::cluster::Cluster;
 use redtrove_core::instance::{Heard, Instance};
+use redtrove_core::placement::Placement;
 use redtrove_core::{InstanceId, SlotRange, Timestamp};
 use redtrove_engine::ports::{RemovedNode, StoreError};
 use redtrove_engine::task::{StepRecord, Task};
@@ -19,7 +20,7 @@ macro_rules! cluster_columns {
     () => {
         "c.id AS c_id, c.project_id AS c_project_id, c.name AS c_name, c.task AS c_task, c.operation AS c_operation, \
          c.version_id AS c_version_id, c.fault AS c_fault, c.created AS c_created, c.updated AS c_updated, \
-         d.name AS d_name, v.name AS v_name"
+         c.locality AS c_locality, d.name AS d_name, v.name AS v_name"
     };
 }
 pub(crate) use cluster_columns;
@@ -31,7 +32,7 @@ macro_rules! instance_columns {
          i.flavor_id AS i_flavor_id, i.ram_mb AS i_ram_mb, i.volume_gb AS i_volume_gb, i.lifecycle AS i_lifecycle, \
          i.ip AS i_ip, i.node_id AS i_node_id, i.first_slot AS i_first_slot, i.last_slot AS i_last_slot, \
          i.fault AS i_fault, i.redis AS i_redis, i.silent_since AS i_silent_since, i.held_failed AS i_held_failed, \
-         i.volume_used_mb AS i_volume_used_mb, i.created AS i_created, i.updated AS i_updated"
+         i.volume_used_mb AS i_volume_used_mb, i.placement AS i_placement, i.created AS i_created, i.updated AS i_updated"
     };
 }
 pub(crate) use instance_columns;
@@ -113,7 +114,8 @@ pub(crate) fn time(row: &impl Columns, column: &'static str) -> Result<Timestamp
     number(row, column).map(Timestamp)
 }
 
-fn time_or_null(row: &impl Columns, column: &'static str) -> Result<Option<Timestamp>, StoreError> {
+/// A time or NULL.
+pub(crate) fn time_or_null(row: &impl Columns, column: &'static str) -> Result<Option<Timestamp>, StoreError> {
     Ok(integer(row, column)?.map(Timestamp))
 }
 
@@ -130,6 +132,7 @@ pub(crate) fn cluster(row: &impl Columns) -> Result<Cluster, StoreError> {
             datastore: words(row, "d_name")?,
             version: words(row, "v_name")?,
         },
+        locality: parsed_or_null(row, "c_locality")?,
         fault: text(row, "c_fault")?,
         created: time(row, "c_created")?,
         updated: time(row, "c_updated")?,
@@ -146,6 +149,7 @@ pub(crate) fn instance(row: &impl Columns) -> Result<Instance, StoreError> {
         flavor_id: words(row, "i_flavor_id")?,
         ram_mb: number(row, "i_ram_mb")?,
         volume_gb: number(row, "i_volume_gb")?,
+        placement: placement(row)?,
         lifecycle: parsed(row, "i_lifecycle")?,
         ip: text(row, "i_ip")?,
         node_id: parsed_or_null(row, "i_node_id")?,
@@ -160,6 +164,11 @@ pub(crate) fn instance(row: &impl Columns) -> Result<Instance, StoreError> {
         created: time(row, "i_created")?,
         updated: time(row, "i_updated")?,
     })
+}
+
+fn placement(row: &impl Columns) -> Result<Placement, StoreError> {
+    let Some(json) = text(row, "i_placement")? else { return Ok(Placement::default()) };
+    serde_json::from_str(&json).map_err(|_| corrupt("i_placement", &json))
 }
 
 fn slots(row: &impl Columns) -> Result<Option<SlotRange>, StoreError> {

@@ -48,6 +48,8 @@ impl Backend for SqliteBackend {
         "SELECT name AS found FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'";
     const KEEP_USAGE: &'static str = "INSERT INTO quota_usages (project_id, resource, in_use) VALUES (?, ?, 0) \
          ON CONFLICT (project_id, resource) DO NOTHING";
+    const KEEP_ANSWER: &'static str = "INSERT INTO answers (id, body_hash, status, body, created) \
+         VALUES (?, '', 0, '', ?) ON CONFLICT (id) DO NOTHING";
     const KEEP_DATASTORE: &'static str =
         "INSERT INTO datastores (id, name) VALUES (?, ?) ON CONFLICT (name) DO NOTHING";
     const KEEP_LEASE: &'static str =

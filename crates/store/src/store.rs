@@ -1,6 +1,6 @@
 //! The port: each method and the transaction or query behind it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,8 +10,8 @@ use redtrove_core::ids::DatastoreVersionId;
 use redtrove_core::instance::{Heard, Instance};
 use redtrove_core::{ClusterId, InstanceId, NodeId, ProjectId, TaskId, Timestamp};
 use redtrove_engine::ports::{
-    Claimed, DeleteSubmitted, Ending, Growth, Lease, NewCluster, NewTask, NewVersion, Record, RemovedNode, Store,
-    StoreError, SubmitError,
+    Claimed, DeleteSubmitted, Ending, Growth, KeptAnswer, Lease, NewCluster, NewTask, NewVersion, OperatorCluster,
+    Record, RemovedNode, Resource, Store, StoreError, SubmitError, Usage,
 };
 use redtrove_engine::task::{StepRecord, Task, Verdict};
 
@@ -62,6 +62,15 @@ impl<B: Backend> Store for SqlStore<B> {
 
     async fn drop_removed_node(&self, node: NodeId) -> Result<(), StoreError> {
         retried!(self.delete_removed(node))
+    }
+
+    async fn reset_cluster(
+        &self,
+        project: &ProjectId,
+        cluster: ClusterId,
+        answer: Option<&KeptAnswer>,
+    ) -> Result<Option<TaskId>, SubmitError> {
+        retried!(self.end_operation(project, cluster, answer))
     }
 
     async fn cluster(&self, id: ClusterId) -> Result<Option<(Cluster, Vec<Instance>)>, StoreError> {
@@ -176,5 +185,34 @@ impl<B: Backend> Store for SqlStore<B> {
 
     async fn now(&self) -> Result<Timestamp, StoreError> {
         self.clock().await
+    }
+
+    async fn usages(&self, project: &ProjectId) -> Result<Vec<Usage>, StoreError> {
+        self.read_usages(project).await
+    }
+
+    async fn put_limits(
+        &self,
+        project: &ProjectId,
+        limits: &BTreeMap<Resource, Option<i64>>,
+    ) -> Result<(), StoreError> {
+        retried!(self.write_limits(project, limits))
+    }
+
+    async fn answer(&self, id: &str) -> Result<Option<KeptAnswer>, StoreError> {
+        self.read_answer(id).await
+    }
+
+    async fn operator_clusters(
+        &self,
+        deleted: Option<bool>,
+        after: Option<ClusterId>,
+        limit: u32,
+    ) -> Result<Vec<OperatorCluster>, StoreError> {
+        self.read_operator_clusters(deleted, after, limit).await
+    }
+
+    async fn operator_cluster(&self, id: ClusterId) -> Result<Option<OperatorCluster>, StoreError> {
+        self.read_operator_cluster(id).await
     }
 }

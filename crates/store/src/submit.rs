@@ -5,31 +5,28 @@ mod shrink;
 
 use redtrove_core::cluster::ClusterTask;
 use redtrove_core::instance::Lifecycle;
-use redtrove_core::{ClusterId, InstanceId, ProjectId};
-use redtrove_engine::ports::{DeleteSubmitted, Limits, NewCluster, NewInstance, NewTask, StoreError, SubmitError};
+use redtrove_core::{ClusterId, InstanceId, ProjectId, TaskId, Timestamp};
+use redtrove_engine::ports::{
+    DeleteSubmitted, ENDED_BY_RESET, KeptAnswer, NewCluster, NewInstance, NewTask, StoreError, SubmitError,
+};
 use redtrove_engine::task::TaskState;
 
+use crate::answers::keep_answer;
 use crate::backend::{Backend, SqlStore, Tx, Value, printed, values, whole};
 use crate::debts::lock_cluster;
+use crate::quota::raise_usages;
 use crate::rows::{self, Params};
-
-/// What is counted: the names in the database and in faults, sorted.
-pub(crate) const RESOURCES: [&str; 2] = ["instances", "volumes"];
 
 /// The longest trace context that is kept; those of the W3C's version 00 have 55 characters.
 const LONGEST_TRACEPARENT: usize = 255;
 
-/// Raises a usage if that keeps it within the limit: `in_use <= limit - amount` cannot overflow.
-const RAISE_USAGE: &str = "UPDATE quota_usages SET in_use = in_use + ? \
-    WHERE project_id = ? AND resource = ? AND in_use <= ?";
-
 const INSERT_CLUSTER: &str = "INSERT INTO clusters \
-    (id, project_id, name, task, operation, version_id, lease_token, created, updated, deleted) \
-    VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?, 0)";
+    (id, project_id, name, task, operation, version_id, locality, lease_token, created, updated, deleted) \
+    VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, ?, 0)";
 
 const INSERT_INSTANCE: &str = "INSERT INTO instances \
-    (id, cluster_id, name, number, flavor_id, ram_mb, volume_gb, lifecycle, first_slot, last_slot, redis, held_failed, \
-    created, updated) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'unknown', 0, ?, ?)";
+    (id, cluster_id, name, number, flavor_id, ram_mb, volume_gb, placement, lifecycle, first_slot, last_slot, redis, \
+    held_failed, created, updated) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'unknown', 0, ?, ?)";
 
 const INSERT_TASK: &str = "INSERT INTO tasks \
     (id, cluster_id, kind, params, state, verdict_by, attempt, not_before, deadline, lease_token, request_id, \
@@ -46,7 +43,14 @@ pub(crate) const PRESENT: &str = "SELECT id FROM instances WHERE cluster_id = ? 
 const BEGIN_DELETE: &str = "UPDATE clusters SET task = ?, operation = ?, updated = ? \
     WHERE id = ? AND project_id = ? AND deleted = 0 AND task <> ?";
 
-const FIND_DELETE: &str = "SELECT operation FROM clusters WHERE id = ? AND project_id = ? AND deleted = 0";
+const FIND_OPERATION: &str = "SELECT operation FROM clusters WHERE id = ? AND project_id = ? AND deleted = 0";
+
+const HOLD_CLUSTER: &str = "UPDATE clusters SET task = task WHERE id = ? AND project_id = ? AND deleted = 0";
+
+const RESET_CLUSTER: &str = "UPDATE clusters SET task = ?, operation = NULL, fault = ?, updated = ? WHERE id = ?";
+
+const FAIL_BUILDING: &str = "UPDATE instances SET fault = COALESCE(fault, ?), updated = ? \
+    WHERE cluster_id = ? AND lifecycle = 'building'";
 
 const SUPERSEDE_TASKS: &str = "UPDATE tasks SET state = ?, fault = ?, ended = ?, lease_owner = NULL, \
     lease_expires_at = NULL WHERE cluster_id = ? AND state IN ('pending', 'running')";
@@ -58,11 +62,11 @@ impl<B: Backend> SqlStore<B> {
     /// See `Store::create_cluster`.
     pub(crate) async fn insert_cluster(&self, new: &NewCluster) -> Result<(), SubmitError> {
         let mut tx = self.begin().await?;
+        keep_answer(&mut tx, new.answer.as_ref()).await?;
         let over = raise_usages(&mut tx, &new.project, new.limits, &new.instances).await?;
         if !over.is_empty() {
             return Err(SubmitError::Quota(over));
         }
-        let now = tx.now;
         let cluster = values![
             printed(new.id),
             new.project.as_str(),
@@ -70,12 +74,13 @@ impl<B: Backend> SqlStore<B> {
             new.task.kind.cluster_task().name(),
             printed(new.task.id),
             printed(new.version),
-            now,
-            now,
+            new.locality.map(printed),
+            new.created,
+            new.created,
         ];
         tx.execute(INSERT_CLUSTER, cluster).await?;
         for instance in &new.instances {
-            insert_instance(&mut tx, new.id, instance).await?;
+            insert_instance(&mut tx, new.id, instance, new.created).await?;
         }
         insert_task(&mut tx, new.id, &new.task).await?;
         Ok(tx.commit().await?)
@@ -92,16 +97,41 @@ impl<B: Backend> SqlStore<B> {
         let (now, deleting) = (tx.now, ClusterTask::Deleting.name());
         let taken = values![deleting, printed(task.id), now, printed(cluster), project.as_str(), deleting];
         if tx.execute(BEGIN_DELETE, taken).await? == 0 {
-            let row = tx.one(FIND_DELETE, values![printed(cluster), project.as_str()]).await?;
+            let row = tx.one(FIND_OPERATION, values![printed(cluster), project.as_str()]).await?;
             let row = row.ok_or(SubmitError::NotFound)?;
             return Ok(DeleteSubmitted::UnderWay(rows::parsed(&row, "operation")?));
         }
-        let superseded = values![TaskState::Failed.name(), "superseded by a delete", now, printed(cluster)];
-        tx.execute(SUPERSEDE_TASKS, superseded).await?;
+        supersede(&mut tx, cluster, "superseded by a delete").await?;
         tx.execute(DELETE_INSTANCES, values![Lifecycle::Deleting.name(), now, printed(cluster)]).await?;
         insert_task(&mut tx, cluster, task).await?;
         tx.commit().await?;
         Ok(DeleteSubmitted::Taken)
+    }
+
+    /// See `Store::reset_cluster`.
+    pub(crate) async fn end_operation(
+        &self,
+        project: &ProjectId,
+        cluster: ClusterId,
+        answer: Option<&KeptAnswer>,
+    ) -> Result<Option<TaskId>, SubmitError> {
+        let mut tx = self.begin().await?;
+        keep_answer(&mut tx, answer).await?;
+        let (now, free) = (tx.now, ClusterTask::None.name());
+        // The row is held before it is read, so that the operation read is the one that is ended.
+        let ours = || values![printed(cluster), project.as_str()];
+        if tx.execute(HOLD_CLUSTER, ours()).await? == 0 {
+            return Err(SubmitError::NotFound);
+        }
+        let row = rows::present(tx.one(FIND_OPERATION, ours()).await?, "cluster")?;
+        let operation = rows::parsed_or_null(&row, "operation")?;
+        if operation.is_some() {
+            tx.execute(RESET_CLUSTER, values![free, ENDED_BY_RESET, now, printed(cluster)]).await?;
+            supersede(&mut tx, cluster, "superseded by a reset").await?;
+            tx.execute(FAIL_BUILDING, values![ENDED_BY_RESET, now, printed(cluster)]).await?;
+        }
+        tx.commit().await?;
+        Ok(operation)
     }
 }
 
@@ -123,33 +153,20 @@ async fn begin_operation<B: Backend>(
     Err(SubmitError::Busy(rows::parsed(&row.ok_or(SubmitError::NotFound)?, "task")?))
 }
 
-/// Raises the project's usages by what the instances need; the resources for which that is too much.
-async fn raise_usages<B: Backend>(
-    tx: &mut Tx<B>,
-    project: &ProjectId,
-    limits: Limits,
-    instances: &[NewInstance],
-) -> Result<Vec<&'static str>, StoreError> {
-    let volumes = instances.iter().fold(0_u64, |sum, instance| sum.saturating_add(instance.volume_gb));
-    let amounts = [i64::try_from(instances.len()).ok(), i64::try_from(volumes).ok()];
-    let mut over = Vec::new();
-    for ((resource, limit), amount) in RESOURCES.into_iter().zip([limits.instances, limits.volumes_gb]).zip(amounts) {
-        tx.execute(B::KEEP_USAGE, values![project.as_str(), resource]).await?;
-        let limit = if limit < 0 { i64::MAX } else { limit };
-        let raised = match amount {
-            Some(amount) => {
-                tx.execute(RAISE_USAGE, values![amount, project.as_str(), resource, limit - amount]).await?
-            }
-            None => 0,
-        };
-        if raised == 0 {
-            over.push(resource);
-        }
-    }
-    Ok(over)
+/// Ends what runs on a cluster, which the transaction holds.
+async fn supersede<B: Backend>(tx: &mut Tx<B>, cluster: ClusterId, why: &str) -> Result<(), StoreError> {
+    let superseded = values![TaskState::Failed.name(), why, tx.now, printed(cluster)];
+    tx.execute(SUPERSEDE_TASKS, superseded).await?;
+    Ok(())
 }
 
-async fn insert_instance<B: Backend>(tx: &mut Tx<B>, cluster: ClusterId, new: &NewInstance) -> Result<(), StoreError> {
+async fn insert_instance<B: Backend>(
+    tx: &mut Tx<B>,
+    cluster: ClusterId,
+    new: &NewInstance,
+    created: Timestamp,
+) -> Result<(), StoreError> {
+    let asked = (!new.placement.is_empty()).then(|| serde_json::to_string(&new.placement)).transpose();
     let values = values![
         printed(new.id),
         printed(cluster),
@@ -158,11 +175,12 @@ async fn insert_instance<B: Backend>(tx: &mut Tx<B>, cluster: ClusterId, new: &N
         new.flavor_id.as_str(),
         whole(new.ram_mb)?,
         whole(new.volume_gb)?,
+        asked.map_err(|error| StoreError::Broken(error.into()))?,
         Lifecycle::Building.name(),
         new.planned_slots.map(|slots| i64::from(slots.first())),
         new.planned_slots.map(|slots| i64::from(slots.last())),
-        tx.now,
-        tx.now,
+        created,
+        created,
     ];
     tx.execute(INSERT_INSTANCE, values).await?;
     Ok(())

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use redtrove_core::ids::{ClusterId, DatastoreId, DatastoreVersionId, InstanceId, ProjectId, RequestId, TaskId};
 use redtrove_core::instance::Instance;
+use redtrove_core::placement::Placement;
 use redtrove_core::plan;
 use redtrove_core::slots::divide;
 use redtrove_core::status::{MemberStatus, member_status};
@@ -78,6 +79,7 @@ impl Control {
             flavor_id: "1".to_owned(),
             ram_mb: 256,
             volume_gb: 1,
+            placement: Placement::default(),
             planned_slots: Some(slots),
         });
         let task = NewTask {
@@ -94,9 +96,12 @@ impl Control {
             project: "p".parse::<ProjectId>().unwrap(),
             name: "far".to_owned(),
             version: version_id,
+            locality: None,
+            created: self.runtime.block_on(self.world.store.now()).unwrap(),
             instances: instances.collect(),
             task,
             limits: Limits { instances: -1, volumes_gb: -1 },
+            answer: None,
         };
         self.runtime.block_on(async {
             self.world.store.add_version(&version).await.unwrap();

@@ -54,6 +54,41 @@ fn static_tokens_need_their_file() {
     assert_eq!(config.check().unwrap_err().key, "auth.static_tokens_file");
 }
 
+const KEYSTONE: &str = "[auth]\nstrategy = \"keystone\"\n[auth.keystone]\nauth_url = \"https://id.example.org/v3/\"\n\
+                        username = \"trove\"\npassword_file = \"/p\"\nproject_name = \"service\"\n\
+                        [database]\nconnection = \"sqlite:///x.db\"\n";
+
+#[test]
+fn keystone_needs_its_section() {
+    let config = read(KEYSTONE).unwrap();
+    assert!(config.check().is_ok());
+    let (keystone, sends_to) = (config.auth.keystone.as_ref().unwrap(), config.auth.sends_to());
+    assert_eq!(sends_to.unwrap().as_str(), "https://id.example.org/v3");
+    assert_eq!((&*keystone.user_domain_name, &*keystone.project_domain_name), ("Default", "Default"));
+    assert_eq!((keystone.cache_seconds.get(), keystone.negative_cache_seconds.get()), (60, 5));
+    assert_eq!(
+        read(&SMALLEST.replace("static_tokens_file = \"/t\"", "strategy = \"keystone\""))
+            .unwrap()
+            .check()
+            .unwrap_err()
+            .key,
+        "auth.keystone"
+    );
+    for (from, to, part) in [
+        ("username = \"trove\"\n", "", "username"),
+        ("https://id", "id", "not a base URL"),
+        ("[database]", "cache_seconds = 0\n[database]", "out of range"),
+        ("[database]", "password = \"canary\"\n[database]", "unknown field"),
+    ] {
+        let error = read(&KEYSTONE.replace(from, to)).unwrap_err();
+        assert!(error.contains(part) && !error.contains("canary"), "{error}");
+    }
+    let elsewhere = KEYSTONE.replace("[auth]\n", "[auth]\nwww_authenticate_uri = \"https://login.example.org\"\n");
+    assert_eq!(read(&elsewhere).unwrap().auth.sends_to().unwrap().as_str(), "https://login.example.org");
+    let static_again = KEYSTONE.replace("\"keystone\"", "\"static\"");
+    assert!(read(&static_again).unwrap().auth.sends_to().is_none());
+}
+
 #[test]
 fn an_endpoint_loses_its_last_slash() {
     let config = read(&format!("{SMALLEST}[api]\npublic_endpoint = \"https://db.example.org/\"\n")).unwrap();

@@ -4,19 +4,31 @@ pub(crate) mod action;
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod list;
+pub(crate) mod reset;
+pub(crate) mod root;
 pub(crate) mod show;
 pub(crate) mod show_instance;
 
-use redtrove_core::ClusterId;
 use redtrove_core::cluster::Cluster;
 use redtrove_core::instance::Instance;
+use redtrove_core::{ClusterId, ProjectId};
 
 use crate::app::App;
 use crate::caller::Caller;
 use crate::fault::Refusal;
 
-/// The caller's cluster `id`. One of another project is not found, as if it did not exist.
-async fn own(app: &App, caller: &Caller, id: ClusterId) -> Result<(Cluster, Vec<Instance>), Refusal> {
+/// The cluster `id`, if the caller reaches it: one of his project's, an admin any. One that he does not reach is not
+/// found, as if it did not exist.
+async fn reached(app: &App, caller: &Caller, id: ClusterId) -> Result<(Cluster, Vec<Instance>), Refusal> {
     let found = app.store().cluster(id).await?;
-    found.filter(|(cluster, _)| cluster.project == *caller.project()).ok_or_else(|| Refusal::no_cluster(id))
+    let reached = found.filter(|(cluster, _)| caller.is_admin() || cluster.project == *caller.project());
+    reached.ok_or_else(|| Refusal::no_cluster(id))
+}
+
+/// The project whose cluster `id` the caller means: his own, or for an admin that of the cluster.
+async fn owner(app: &App, caller: &Caller, id: ClusterId) -> Result<ProjectId, Refusal> {
+    if caller.is_admin() {
+        return Ok(reached(app, caller, id).await?.0.project);
+    }
+    Ok(caller.project().clone())
 }

@@ -11,7 +11,7 @@ use crate::fault::Refusal;
 use crate::links::Links;
 use crate::path::{Segments, shown};
 use crate::view::Viewer;
-use crate::wire::{DatastoreBody, DatastoresBody, VersionBody, VersionsBody};
+use crate::wire::{DatastoreBody, DatastoresBody, FlavorsBody, VersionBody, VersionsBody, VolumeTypesBody};
 
 /// Every datastore.
 #[utoipa::path(
@@ -75,10 +75,50 @@ pub(crate) async fn show_version(
     links: Links,
     path: Segments,
 ) -> Result<Json<VersionBody>, Refusal> {
-    let found = named(&app, &path).await?;
-    let wanted = path.get("version");
-    let version = found.version(wanted).ok_or_else(|| no_version(wanted))?;
-    Ok(Json(VersionBody { version: Viewer::new(&app, links).version(&found, version) }))
+    let (found, version) = named_version(&app, &path).await?;
+    Ok(Json(VersionBody { version: Viewer::new(&app, links).version(&found, &version) }))
+}
+
+/// The flavors that a version runs on: every flavor.
+#[utoipa::path(
+    get,
+    path = "/v1.0/{project_id}/datastores/{datastore}/versions/{version}/flavors",
+    tag = "datastores",
+    operation_id = "list_version_flavors",
+    params(
+        ("datastore" = String, Path, description = "The id or name of the datastore."),
+        ("version" = String, Path, description = "The id or name of the version."),
+    ),
+    responses((status = 200, body = FlavorsBody))
+)]
+pub(crate) async fn list_flavors(
+    State(app): State<App>,
+    links: Links,
+    path: Segments,
+) -> Result<Json<FlavorsBody>, Refusal> {
+    named_version(&app, &path).await?;
+    let (viewer, flavors) = (Viewer::new(&app, links), app.store().flavors().await?);
+    Ok(Json(FlavorsBody { flavors: flavors.iter().map(|flavor| viewer.flavor(flavor)).collect() }))
+}
+
+/// The types of volume that a version runs on: there are none to choose from.
+#[utoipa::path(
+    get,
+    path = "/v1.0/{project_id}/datastores/{datastore}/versions/{version}/volume-types",
+    tag = "datastores",
+    operation_id = "list_version_volume_types",
+    params(
+        ("datastore" = String, Path, description = "The id or name of the datastore."),
+        ("version" = String, Path, description = "The id or name of the version."),
+    ),
+    responses((status = 200, body = VolumeTypesBody))
+)]
+pub(crate) async fn list_volume_types(
+    State(app): State<App>,
+    path: Segments,
+) -> Result<Json<VolumeTypesBody>, Refusal> {
+    named_version(&app, &path).await?;
+    Ok(Json(VolumeTypesBody { volume_types: Vec::new() }))
 }
 
 /// One version, by its id alone.
@@ -116,6 +156,13 @@ async fn named(app: &App, path: &Segments) -> Result<Datastore, Refusal> {
     let wanted = path.get("datastore");
     let found = on_offer(app).await?.into_iter().find(|found| found.name == wanted || found.id.to_string() == wanted);
     found.ok_or_else(|| Fault::not_found(format!("Datastore '{}' cannot be found.", shown(wanted))).into())
+}
+
+async fn named_version(app: &App, path: &Segments) -> Result<(Datastore, DatastoreVersion), Refusal> {
+    let found = named(app, path).await?;
+    let wanted = path.get("version");
+    let version = found.version(wanted).cloned().ok_or_else(|| no_version(wanted))?;
+    Ok((found, version))
 }
 
 fn no_version(wanted: &str) -> Refusal {

@@ -136,6 +136,10 @@ pub struct ClusterItem<M> {
     pub links: Vec<Link>,
     /// What it runs.
     pub datastore: DatastoreRef,
+    /// `affinity` or `anti-affinity`, where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub locality: Option<&'static str>,
     /// Its members, in member order.
     pub instances: Vec<M>,
 }
@@ -237,6 +241,33 @@ pub struct InstancesBody {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub links: Vec<Link>,
+}
+
+/// A page of instances, with all that is known of each.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct InstancesInDetailBody {
+    /// The instances, by id.
+    pub instances: Vec<InstanceView>,
+    /// The next page, if there is one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub links: Vec<Link>,
+}
+
+/// Modules.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ModulesBody {
+    /// Always empty: there are none.
+    #[schema(value_type = Vec<Object>)]
+    pub modules: Vec<()>,
+}
+
+/// Types of volume.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct VolumeTypesBody {
+    /// Always empty: there are none to choose from.
+    #[schema(value_type = Vec<Object>)]
+    pub volume_types: Vec<()>,
 }
 
 /// A flavor.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
+use redtrove_core::placement::{Nic, Placement};
 use redtrove_core::request::{Label, WantedCluster, WantedMember};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -13,8 +14,14 @@ use uuid::Uuid;
 use super::scalar::{FlavorRef, Object, VolumeSize};
 
 /// A key that may be left out, and is not null where it is there.
-fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+pub(super) fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
+}
+
+/// A name, or nothing at all: Trove's schema lets the type of a volume be null or empty.
+fn label_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Label>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?.filter(|text| !text.is_empty());
+    text.map(Label::try_from).transpose().map_err(serde::de::Error::custom)
 }
 
 /// The body of `POST /clusters`.
@@ -98,10 +105,10 @@ pub struct InstanceAsk {
 pub struct VolumeAsk {
     /// GB: an integer from 1, or the same as a string of digits.
     pub size: VolumeSize,
-    /// The kind of volume.
-    #[serde(rename = "type", default)]
-    #[schema(required = false)]
-    pub kind: Option<String>,
+    /// The kind of volume; null or empty for any.
+    #[serde(rename = "type", default, deserialize_with = "label_or_nothing")]
+    #[schema(value_type = Option<String>, required = false, max_length = 255)]
+    pub kind: Option<Label>,
 }
 
 /// A network, by one of the keys that Trove's schema knows.
@@ -155,10 +162,7 @@ pub struct ActionAsk(pub BTreeMap<String, Value>);
 impl From<CreateAsk> for WantedCluster {
     fn from(CreateAsk { cluster: Object(cluster) }: CreateAsk) -> Self {
         let Object(datastore) = cluster.datastore;
-        let members = cluster.instances.into_iter().map(|Object(instance)| WantedMember {
-            flavor: instance.flavor_ref.map(|FlavorRef(id)| id),
-            volume_gb: instance.volume.map(|Object(volume)| volume.size.0),
-        });
+        let members = cluster.instances.into_iter().map(|Object(instance)| instance.into());
         Self {
             name: cluster.name,
             datastore: datastore.kind,
@@ -167,5 +171,32 @@ impl From<CreateAsk> for WantedCluster {
             locality: cluster.locality,
             configuration: cluster.configuration.is_some(),
         }
+    }
+}
+
+impl From<InstanceAsk> for WantedMember {
+    fn from(asked: InstanceAsk) -> Self {
+        let nics = asked.nics.map(|Nics(nics)| nics).unwrap_or_default();
+        let (volume_gb, kind) = match asked.volume {
+            Some(Object(volume)) => (Some(volume.size.0), volume.kind),
+            None => (None, None),
+        };
+        Self {
+            flavor: asked.flavor_ref.map(|FlavorRef(id)| id),
+            volume_gb,
+            placement: Placement {
+                availability_zone: asked.availability_zone.map(String::from),
+                region: asked.region_name.map(String::from),
+                nic: nics.into_iter().next().map(NicAsk::into),
+                volume_type: kind.map(String::from),
+            },
+            modules: asked.modules.unwrap_or_default().into_iter().map(|Object(module)| module.id).collect(),
+        }
+    }
+}
+
+impl From<NicAsk> for Nic {
+    fn from(asked: NicAsk) -> Self {
+        Self { network: asked.network_id.or(asked.net_id), subnet: asked.subnet_id, address: asked.ip_address }
     }
 }

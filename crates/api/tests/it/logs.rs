@@ -9,8 +9,15 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::support::{MEMBER, Service, ask};
 
+/// What was logged.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
 
 impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -49,7 +56,7 @@ async fn a_request_is_one_line_with_its_id_and_no_token_is_ever_logged() {
     service.call(Method::GET, "/v1.0/p2/clusters", MEMBER, None).await;
     service.settle().await;
     drop(guard);
-    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let text = lines.text();
     assert!(!text.contains("canary"), "a token is in the log");
     let id = answer.header("x-openstack-request-id");
     let events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -12,11 +12,17 @@ mod document;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod keystone;
+#[cfg(test)]
 mod listener;
 #[cfg(test)]
 mod lists;
 #[cfg(test)]
 mod logs;
+#[cfg(test)]
+mod operators;
+#[cfg(test)]
+mod quotas;
 #[cfg(test)]
 mod routes;
 #[cfg(test)]

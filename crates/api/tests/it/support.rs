@@ -123,8 +123,9 @@ impl Service {
         } else {
             "[quota]\nmax_instances_per_tenant = -1\nmax_volumes_per_tenant = -1\n"
         };
+        let strategy = if settings.contains("[auth.keystone]") { "keystone" } else { "static" };
         let text = format!(
-            "[auth]\nstatic_tokens_file = \"{}\"\n[database]\nconnection = \"{url}\"\n{quota}{settings}",
+            "[auth]\nstrategy = \"{strategy}\"\nstatic_tokens_file = \"{}\"\n[database]\nconnection = \"{url}\"\n{quota}{settings}",
             tokens.display()
         );
         let config: Config = redtrove_service::config::parse(directory.path(), &text).unwrap();
@@ -188,10 +189,10 @@ impl Service {
         &self.app
     }
 
-    /// Sends a request with a token and perhaps a JSON body.
+    /// Sends a request with a token, unless that is empty, and perhaps a JSON body.
     pub(crate) async fn call(&self, method: Method, path: &str, token: &str, body: Option<&Value>) -> Answer {
-        let request =
-            Request::builder().method(method).uri(path).header("host", "db.test:8779").header("x-auth-token", token);
+        let request = Request::builder().method(method).uri(path).header("host", "db.test:8779");
+        let request = if token.is_empty() { request } else { request.header("x-auth-token", token) };
         let request = match body {
             Some(body) => request.header("content-type", "application/json").body(Body::from(body.to_string())),
             None => request.body(Body::empty()),

@@ -8,12 +8,11 @@ use std::collections::BTreeSet;
 use crate::catalogue::{Datastore, DatastoreLabel, DatastoreVersion, Flavor};
 use crate::fault::{Fault, FaultKind};
 use crate::ids::{DatastoreVersionId, InstanceId};
+use crate::placement::Locality;
 use crate::request::{
     CreateCluster, GrowCluster, Label, MOST_MEMBERS, MemberRequest, Offer, ShrinkCluster, WantedCluster, WantedMember,
 };
 
-/// The values of `locality`, as Nova's server groups name them.
-const LOCALITIES: [&str; 2] = ["affinity", "anti-affinity"];
 /// The largest size that is taken where no limit is set, GB: two exabytes, which no sum of a request overflows.
 const LARGEST_VOLUME_GB: u64 = i32::MAX as u64;
 
@@ -26,13 +25,12 @@ impl CreateCluster {
     pub fn check(wanted: WantedCluster, offer: &Offer<'_>) -> Result<Self, Fault> {
         check_member_count("cluster.instances", wanted.members.len())?;
         let datastore = choose_version(&wanted.datastore, wanted.version.as_ref(), offer)?;
-        check_locality(wanted.locality.as_ref())?;
+        let locality = choose_locality(wanted.locality.as_ref())?;
         if wanted.configuration {
             return Err(Fault::bad_request("Configuration groups not supported by the datastore."));
         }
-        let members = choose_members(&wanted.members, offer)?;
-        check_alike(&members)?;
-        Ok(Self { name: wanted.name.into(), datastore, members })
+        let members = choose_members(wanted.members, offer)?;
+        Ok(Self { name: wanted.name.into(), datastore, members, locality })
     }
 }
 
@@ -40,7 +38,7 @@ impl GrowCluster {
     /// Holds `wanted` against `offer`. The new members have to be alike, not like the old ones.
     ///
     /// The faults are those of [`CreateCluster::check`] as far as they are about members.
-    pub fn check(wanted: &[WantedMember], offer: &Offer<'_>) -> Result<Self, Fault> {
+    pub fn check(wanted: Vec<WantedMember>, offer: &Offer<'_>) -> Result<Self, Fault> {
         check_member_count("grow", wanted.len())?;
         let members = choose_members(wanted, offer)?;
         check_alike(&members)?;
@@ -96,28 +94,36 @@ fn named_version<'a>(datastore: &'a Datastore, wanted: &Label) -> Result<&'a Dat
     })
 }
 
-fn check_locality(wanted: Option<&Label>) -> Result<(), Fault> {
-    match wanted {
-        Some(locality) if !LOCALITIES.contains(&locality.as_str()) => Err(Fault::bad_request(format!(
-            "Invalid locality '{locality}'. Must be one of ['{}'].",
-            LOCALITIES.join("', '")
-        ))),
-        _ => Ok(()),
-    }
+fn choose_locality(wanted: Option<&Label>) -> Result<Option<Locality>, Fault> {
+    let chosen = wanted.map(|locality| locality.as_str().parse::<Locality>()).transpose();
+    chosen.map_err(|unknown| {
+        let known = Locality::ALL.map(Locality::name).join("', '");
+        Fault::bad_request(format!("Invalid locality '{}'. Must be one of ['{known}'].", unknown.0))
+    })
 }
 
-fn choose_members(wanted: &[WantedMember], offer: &Offer<'_>) -> Result<Vec<MemberRequest>, Fault> {
+/// What new members are to be made of, and that they are alike.
+fn choose_members(wanted: Vec<WantedMember>, offer: &Offer<'_>) -> Result<Vec<MemberRequest>, Fault> {
     if wanted.iter().any(|member| member.flavor.is_none()) {
         return Err(Fault::forbidden("A flavor is required for each instance in the cluster."));
     }
-    wanted
-        .iter()
-        .map(|member| {
-            let flavor = choose_flavor(member.flavor.as_deref().unwrap_or_default(), offer)?;
-            let volume_gb = choose_volume(member.volume_gb, flavor, offer)?;
-            Ok(MemberRequest { flavor: flavor.clone(), volume_gb })
-        })
-        .collect()
+    let choose = |member: WantedMember| {
+        let flavor = choose_flavor(member.flavor.as_deref().unwrap_or_default(), offer)?;
+        let volume_gb = choose_volume(member.volume_gb, flavor, offer)?;
+        check_modules(&member)?;
+        Ok(MemberRequest { flavor: flavor.clone(), volume_gb, placement: member.placement })
+    };
+    let members: Vec<_> = wanted.into_iter().map(choose).collect::<Result<_, Fault>>()?;
+    check_alike(&members)?;
+    Ok(members)
+}
+
+/// There are no modules here, so none that is named exists.
+fn check_modules(member: &WantedMember) -> Result<(), Fault> {
+    match member.modules.first() {
+        Some(module) => Err(Fault::not_found(format!("Module {module} cannot be found."))),
+        None => Ok(()),
+    }
 }
 
 fn choose_flavor<'a>(wanted: &str, offer: &Offer<'a>) -> Result<&'a Flavor, Fault> {
@@ -157,7 +163,7 @@ fn check_size(size: u64, most: i64) -> Result<(), Fault> {
     Err(Fault::new(FaultKind::OverLimit, message))
 }
 
-/// Slots are divided evenly, so members have to be alike.
+/// Slots are divided evenly and nodes talk to each other directly, so members have to be alike.
 fn check_alike(members: &[MemberRequest]) -> Result<(), Fault> {
     let differs = |differ: fn(&MemberRequest, &MemberRequest) -> bool| {
         members.first().is_some_and(|first| members.iter().any(|member| differ(first, member)))
@@ -167,6 +173,11 @@ fn check_alike(members: &[MemberRequest]) -> Result<(), Fault> {
     }
     if differs(|a, b| a.volume_gb != b.volume_gb) {
         return Err(Fault::bad_request("The volume size for each instance in a cluster must be the same."));
+    }
+    let mut networks = members.iter().filter_map(|member| member.placement.nic.as_ref()?.network);
+    let first = networks.next();
+    if networks.any(|network| Some(network) != first) {
+        return Err(Fault::bad_request("The network for each instance in a cluster must be the same."));
     }
     Ok(())
 }

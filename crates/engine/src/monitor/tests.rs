@@ -17,6 +17,7 @@ fn instance(n: u8, cluster: u8) -> Instance {
         flavor_id: "1".to_owned(),
         ram_mb: 512,
         volume_gb: 1,
+        placement: Default::default(),
         lifecycle: Lifecycle::Complete,
         ip: Some("10.0.0.1".to_owned()),
         node_id: Some(node(n)),

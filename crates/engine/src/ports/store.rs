@@ -8,9 +8,13 @@ use redtrove_core::catalogue::{Datastore, DatastoreVersion, Flavor};
 use redtrove_core::cluster::{Cluster, ClusterTask};
 use redtrove_core::ids::{DatastoreId, DatastoreVersionId};
 use redtrove_core::instance::{Heard, Instance, Lifecycle};
+use redtrove_core::placement::{Locality, Placement};
 use redtrove_core::topology::Engine;
 use redtrove_core::{ClusterId, Fault, InstanceId, NodeId, ProjectId, RequestId, SlotRange, TaskId, Timestamp};
 
+use super::answer::KeptAnswer;
+use super::operators::OperatorCluster;
+use super::quota::{Limits, Resource, Usage};
 use crate::task::{StepOutcome, StepRecord, Task, TaskKind, Verdict};
 
 /// Trouble with the database.
@@ -56,6 +60,9 @@ pub enum SubmitError {
     /// These resources ("instances", "volumes") would exceed their quota; sorted.
     #[error("quota exceeded for {0:?}")]
     Quota(Vec<&'static str>),
+    /// The request's key was used before: this is the answer that it was given.
+    #[error("the request was answered before")]
+    Answered(Box<KeptAnswer>),
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -95,8 +102,34 @@ pub struct NewInstance {
     pub ram_mb: u64,
     /// The size of its volume, GB.
     pub volume_gb: u64,
+    /// Where its machine is asked to be.
+    pub placement: Placement,
     /// The slots it is to own.
     pub planned_slots: Option<SlotRange>,
+}
+
+impl NewInstance {
+    /// The instance as it reads once its submission was taken.
+    pub fn row(&self, cluster: ClusterId, now: Timestamp) -> Instance {
+        Instance {
+            id: self.id,
+            cluster,
+            name: self.name.clone(),
+            number: self.number,
+            flavor_id: self.flavor_id.clone(),
+            ram_mb: self.ram_mb,
+            volume_gb: self.volume_gb,
+            placement: self.placement.clone(),
+            lifecycle: Lifecycle::Building,
+            ip: None,
+            node_id: None,
+            planned_slots: self.planned_slots,
+            fault: None,
+            heard: Heard::default(),
+            created: now,
+            updated: now,
+        }
+    }
 }
 
 /// A cluster to be made: all its rows, written in one transaction or not at all.
@@ -110,12 +143,18 @@ pub struct NewCluster {
     pub name: String,
     /// What it runs.
     pub version: DatastoreVersionId,
+    /// Where its members are to be in relation to each other.
+    pub locality: Option<Locality>,
     /// Its members, in member order.
     pub instances: Vec<NewInstance>,
+    /// When it was asked for, by the database's clock.
+    pub created: Timestamp,
     /// The task that makes it.
     pub task: NewTask,
-    /// What the project may have in all.
+    /// What the project may have in all, unless it has limits of its own.
     pub limits: Limits,
+    /// The answer to be kept, if the request has a key.
+    pub answer: Option<KeptAnswer>,
 }
 
 /// An instance to be added to a cluster. Its number and its name follow those that the cluster ever had.
@@ -129,6 +168,8 @@ pub struct Joiner {
     pub ram_mb: u64,
     /// The size of its volume, GB.
     pub volume_gb: u64,
+    /// Where it is to be, and what it is to be made of.
+    pub placement: Placement,
 }
 
 /// A cluster to be grown: all of it is written in one transaction or nothing is.
@@ -142,18 +183,12 @@ pub struct Growth {
     pub joiners: Vec<Joiner>,
     /// The task that adds them, with their ids as its members.
     pub task: NewTask,
-    /// What the project may have in all.
+    /// What the project may have in all, unless it has limits of its own.
     pub limits: Limits,
 }
 
-/// What a project may have; a negative number is no limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Instances.
-    pub instances: i64,
-    /// The sum of its volumes, GB.
-    pub volumes_gb: i64,
-}
+/// The fault that a reset leaves on the cluster, and on the members that were being made.
+pub const ENDED_BY_RESET: &str = "The operation was ended by a reset.";
 
 /// What became of a request to delete.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -393,6 +428,16 @@ pub trait Store: Send + Sync + 'static {
     /// Nobody remembers the removed node any more, and its address is free.
     async fn drop_removed_node(&self, node: NodeId) -> Result<(), StoreError>;
 
+    /// Takes a reset: what the cluster is busy with ends as failed ("superseded by a reset"), the cluster's task becomes
+    /// NONE with that fault, and so do members that were being made. What is on its way out stays that, and a cluster
+    /// that is not busy stays as it is. Returns the task that was superseded.
+    async fn reset_cluster(
+        &self,
+        project: &ProjectId,
+        cluster: ClusterId,
+        answer: Option<&KeptAnswer>,
+    ) -> Result<Option<TaskId>, SubmitError>;
+
     /// A cluster that is not deleted, with its instances that are not deleted, in member order.
     async fn cluster(&self, id: ClusterId) -> Result<Option<(Cluster, Vec<Instance>)>, StoreError>;
 
@@ -500,4 +545,27 @@ pub trait Store: Send + Sync + 'static {
 
     /// The time by the database's clock.
     async fn now(&self) -> Result<Timestamp, StoreError>;
+
+    /// What the project has of each resource, in the order of [`Resource::ALL`].
+    async fn usages(&self, project: &ProjectId) -> Result<Vec<Usage>, StoreError>;
+
+    /// Gives the project limits of its own, or with none the installation's again. A limit below what is in use takes
+    /// nothing away; it only lets nothing be added.
+    async fn put_limits(&self, project: &ProjectId, limits: &BTreeMap<Resource, Option<i64>>)
+    -> Result<(), StoreError>;
+
+    /// The answer that is kept under `id`, if it was given within [`ANSWERS_KEPT`](super::ANSWERS_KEPT).
+    async fn answer(&self, id: &str) -> Result<Option<KeptAnswer>, StoreError>;
+
+    /// Clusters of every project, in the order of their ids, from the one after `after`: those that are deleted, those
+    /// that are not, or all.
+    async fn operator_clusters(
+        &self,
+        deleted: Option<bool>,
+        after: Option<ClusterId>,
+        limit: u32,
+    ) -> Result<Vec<OperatorCluster>, StoreError>;
+
+    /// One cluster of any project, deleted or not.
+    async fn operator_cluster(&self, id: ClusterId) -> Result<Option<OperatorCluster>, StoreError>;
 }

@@ -2,7 +2,7 @@
 
 mod tables;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,8 +17,8 @@ use super::chaos::Trouble;
 use super::clock::date;
 use super::{Incarnation, State};
 use crate::ports::{
-    Claimed, DeleteSubmitted, Ending, Growth, Lease, NewCluster, NewTask, NewVersion, Record, RemovedNode, Store,
-    StoreError, SubmitError,
+    Claimed, DeleteSubmitted, Ending, Growth, KeptAnswer, Lease, NewCluster, NewTask, NewVersion, OperatorCluster,
+    Record, RemovedNode, Resource, Store, StoreError, SubmitError, Usage,
 };
 use crate::task::{StepRecord, Task, Verdict};
 
@@ -135,6 +135,18 @@ impl Store for SimStore {
         .await
     }
 
+    async fn reset_cluster(
+        &self,
+        project: &ProjectId,
+        cluster: ClusterId,
+        answer: Option<&KeptAnswer>,
+    ) -> Result<Option<TaskId>, SubmitError> {
+        let effect = |state: &mut State, now| {
+            transaction(state, now, |tables, now| tables.reset_cluster(project, cluster, answer, now))
+        };
+        self.0.call("reset_cluster", effect, refuse).await
+    }
+
     async fn cluster(&self, id: ClusterId) -> Result<Option<(Cluster, Vec<Instance>)>, StoreError> {
         self.read("cluster", |tables| tables.cluster(id)).await
     }
@@ -245,5 +257,38 @@ impl Store for SimStore {
 
     async fn now(&self) -> Result<Timestamp, StoreError> {
         self.read_at("now", |_, now| now).await
+    }
+
+    async fn usages(&self, project: &ProjectId) -> Result<Vec<Usage>, StoreError> {
+        self.read("usages", |tables| tables.usages(project)).await
+    }
+
+    async fn put_limits(
+        &self,
+        project: &ProjectId,
+        limits: &BTreeMap<Resource, Option<i64>>,
+    ) -> Result<(), StoreError> {
+        self.write("put_limits", |tables, _| {
+            tables.put_limits(project, limits);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn answer(&self, id: &str) -> Result<Option<KeptAnswer>, StoreError> {
+        self.read_at("answer", |tables, now| tables.answer(id, now)).await
+    }
+
+    async fn operator_clusters(
+        &self,
+        deleted: Option<bool>,
+        after: Option<ClusterId>,
+        limit: u32,
+    ) -> Result<Vec<OperatorCluster>, StoreError> {
+        self.read("operator_clusters", |tables| tables.operator_clusters(deleted, after, limit)).await
+    }
+
+    async fn operator_cluster(&self, id: ClusterId) -> Result<Option<OperatorCluster>, StoreError> {
+        self.read("operator_cluster", |tables| tables.operator_cluster(id)).await
     }
 }

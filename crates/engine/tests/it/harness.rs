@@ -6,6 +6,7 @@ use std::time::Duration;
 use redtrove_core::cluster::{Cluster, ClusterTask};
 use redtrove_core::ids::{DatastoreId, DatastoreVersionId};
 use redtrove_core::instance::{Instance, Lifecycle};
+use redtrove_core::placement::Placement;
 use redtrove_core::plan;
 use redtrove_core::slots::divide;
 use redtrove_core::topology::Engine as Server;
@@ -81,6 +82,7 @@ pub(crate) async fn submit_create(sim: &Sim, members: usize) -> (ClusterId, Task
             flavor_id: "1".to_owned(),
             ram_mb: 512,
             volume_gb: 2,
+            placement: Placement::default(),
             planned_slots: Some(slots),
         })
         .collect();
@@ -89,9 +91,12 @@ pub(crate) async fn submit_create(sim: &Sim, members: usize) -> (ClusterId, Task
         project: project(),
         name: "c".to_owned(),
         version: DatastoreVersionId(uuid::Uuid::from_u128(2)),
+        locality: None,
         instances,
+        created: observer.store.now().await.unwrap(),
         task: new_task(&**clock, TaskKind::CreateCluster),
         limits: Limits { instances: -1, volumes_gb: -1 },
+        answer: None,
     };
     observer.store.create_cluster(&new).await.unwrap();
     (new.id, new.task.id)
@@ -120,7 +125,13 @@ pub(crate) async fn formed(seed: u64, members: usize) -> (Sim, ClusterId) {
 /// Submits a grow by `joiners` members, as the API does.
 pub(crate) async fn submit_grow(sim: &Sim, cluster: ClusterId, joiners: usize) -> Result<TaskId, SubmitError> {
     let World { store, clock, .. } = sim.observer();
-    let joiner = |_| Joiner { id: InstanceId(clock.random_id()), flavor_id: "1".to_owned(), ram_mb: 512, volume_gb: 2 };
+    let joiner = |_| Joiner {
+        id: InstanceId(clock.random_id()),
+        flavor_id: "1".to_owned(),
+        ram_mb: 512,
+        volume_gb: 2,
+        placement: Placement::default(),
+    };
     let joiners: Vec<Joiner> = (0..joiners).map(joiner).collect();
     let members = joiners.iter().map(|joiner| joiner.id).collect();
     let task = NewTask { members, ..new_task(&*clock, TaskKind::GrowCluster) };

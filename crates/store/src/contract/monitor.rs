@@ -64,6 +64,6 @@ pub(super) async fn the_clock_is_the_databases(bed: Bed) {
     let before = bed.store.now().await.unwrap();
     let new = bed.created(1).await;
     let after = bed.second.now().await.unwrap();
-    let created = bed.store.cluster(new.id).await.unwrap().unwrap().0.created;
+    let created = bed.store.task(new.task.id).await.unwrap().unwrap().created;
     assert!(before <= created && created <= after, "{before:?} {created:?} {after:?}");
 }

@@ -3,6 +3,7 @@
 use redtrove_core::ClusterId;
 use redtrove_core::cluster::ClusterTask;
 use redtrove_core::instance::{Heard, Lifecycle};
+use redtrove_core::placement::{Locality, Nic, Placement};
 use redtrove_engine::ports::{Change, Limits, NewCluster, Record, SubmitError};
 use redtrove_engine::task::{TaskKind, TaskState};
 use tokio::task::JoinSet;
@@ -17,7 +18,7 @@ pub(super) async fn a_cluster_reads_back_as_asked_for(bed: Bed) {
     assert_eq!((cluster.task, cluster.operation), (ClusterTask::Building, Some(new.task.id)));
     assert_eq!((cluster.datastore.datastore.as_str(), cluster.datastore.version.as_str()), ("redis", "7.0"));
     assert_eq!((cluster.datastore.version_id, cluster.fault), (bed.version, None));
-    assert!(cluster.created >= before && cluster.created == cluster.updated);
+    assert_eq!((cluster.created, cluster.updated, cluster.locality), (new.created, new.created, None));
 
     assert_eq!(instances.len(), 3);
     for (instance, asked) in instances.iter().zip(&new.instances) {
@@ -27,6 +28,7 @@ pub(super) async fn a_cluster_reads_back_as_asked_for(bed: Bed) {
         assert_eq!((instance.planned_slots, instance.lifecycle), (asked.planned_slots, Lifecycle::Building));
         assert_eq!((&instance.ip, instance.node_id, &instance.fault), (&None, None, &None));
         assert_eq!((&instance.heard, instance.created), (&Heard::default(), cluster.created));
+        assert_eq!(*instance, asked.row(new.id, new.created), "as the answer to the request shows it");
     }
 
     let task = bed.second.task(new.task.id).await.unwrap().unwrap();
@@ -34,7 +36,7 @@ pub(super) async fn a_cluster_reads_back_as_asked_for(bed: Bed) {
     assert_eq!((task.state, task.attempt, task.lease_owner), (TaskState::Pending, 0, None));
     assert_eq!((task.step, task.progress, task.fault), (None, None, None));
     assert_eq!((task.request, task.traceparent), (new.task.request, new.task.traceparent));
-    assert_eq!((task.created, task.deadline), (cluster.created, cluster.created.after(LONG)));
+    assert!(task.created >= before && task.deadline == task.created.after(LONG));
     assert_eq!((task.started, task.ended), (None, None));
 }
 
@@ -168,4 +170,21 @@ pub(super) async fn a_submission_is_taken_whole_or_not_at_all(bed: Bed) {
     assert!(bed.store.cluster(new.id).await.unwrap().is_none());
     assert_eq!(bed.store.task(taken.task.id).await.unwrap().unwrap().cluster, taken.id);
     assert!(bed.fits(3, limits).await, "its quota is free");
+}
+
+pub(super) async fn where_members_are_to_be_reads_back(bed: Bed) {
+    let mut new = bed.new_cluster("placed", 2);
+    new.locality = Some(Locality::AntiAffinity);
+    let (network, address) = (Some(bed.scattered()), Some("10.0.0.7".parse().unwrap()));
+    let placement = Placement {
+        availability_zone: Some("zone \"ü\"".to_owned()),
+        nic: Some(Nic { network, subnet: None, address }),
+        volume_type: Some("fast".to_owned()),
+        region: None,
+    };
+    new.instances[1].placement = placement.clone();
+    bed.store.create_cluster(&new).await.unwrap();
+    let (cluster, instances) = bed.second.cluster(new.id).await.unwrap().unwrap();
+    assert_eq!(cluster.locality, Some(Locality::AntiAffinity));
+    assert_eq!((&instances[0].placement, &instances[1].placement), (&Placement::default(), &placement));
 }

@@ -1,14 +1,14 @@
 //! A cluster to be grown.
 
 use redtrove_core::cluster::Cluster;
-use redtrove_core::instance::{Heard, Instance, Lifecycle};
+use redtrove_core::instance::Instance;
 use redtrove_core::request::MOST_MEMBERS;
-use redtrove_core::{ClusterId, Timestamp};
 use redtrove_engine::ports::{Growth, Joiner, NewInstance, StoreError, SubmitError};
 use redtrove_engine::submit::member_name;
 
-use super::{begin_operation, insert_instance, insert_task, raise_usages};
+use super::{begin_operation, insert_instance, insert_task};
 use crate::backend::{Backend, SqlStore, Tx, printed, values};
+use crate::quota::raise_usages;
 use crate::rows::{self, cluster_columns};
 
 const CLUSTER: &str = concat!(
@@ -30,17 +30,17 @@ impl<B: Backend> SqlStore<B> {
         let row = rows::present(tx.one(CLUSTER, values![printed(growth.cluster)]).await?, "cluster")?;
         let cluster = rows::cluster(&row)?;
         let joiners = number_joiners(&mut tx, &cluster, &growth.joiners).await?;
+        let now = tx.now;
         for joiner in &joiners {
-            insert_instance(&mut tx, growth.cluster, joiner).await?;
+            insert_instance(&mut tx, growth.cluster, joiner, now).await?;
         }
         insert_task(&mut tx, growth.cluster, &growth.task).await?;
         let over = raise_usages(&mut tx, &growth.project, growth.limits, &joiners).await?;
         if !over.is_empty() {
             return Err(SubmitError::Quota(over));
         }
-        let now = tx.now;
         tx.commit().await?;
-        Ok((cluster, joiners.into_iter().map(|joiner| begun(growth.cluster, joiner, now)).collect()))
+        Ok((cluster, joiners.into_iter().map(|joiner| joiner.row(growth.cluster, now)).collect()))
     }
 }
 
@@ -65,29 +65,9 @@ async fn number_joiners<B: Backend>(
             flavor_id: joiner.flavor_id.clone(),
             ram_mb: joiner.ram_mb,
             volume_gb: joiner.volume_gb,
+            placement: joiner.placement.clone(),
             planned_slots: None,
         })
     });
     numbered.collect()
-}
-
-/// The instance as its row says that it is.
-fn begun(cluster: ClusterId, new: NewInstance, now: Timestamp) -> Instance {
-    Instance {
-        id: new.id,
-        cluster,
-        name: new.name,
-        number: new.number,
-        flavor_id: new.flavor_id,
-        ram_mb: new.ram_mb,
-        volume_gb: new.volume_gb,
-        lifecycle: Lifecycle::Building,
-        ip: None,
-        node_id: None,
-        planned_slots: new.planned_slots,
-        fault: None,
-        heard: Heard::default(),
-        created: now,
-        updated: now,
-    }
 }

@@ -5,3 +5,11 @@
 mod mariadb;
 mod migration;
 mod sqlite;
+
+use std::path::Path;
+
+/// The number of the newest migration: they are numbered from 1, and each is a file.
+fn newest() -> i64 {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema/sqlite");
+    i64::try_from(folder.read_dir().unwrap().count()).unwrap()
+}

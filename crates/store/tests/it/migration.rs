@@ -4,6 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use redtrove_core::cluster::ClusterTask;
+use redtrove_core::placement::Placement;
 use redtrove_core::{ClusterId, InstanceId, ProjectId, RequestId};
 use redtrove_engine::Store;
 use redtrove_engine::ports::{Growth, Joiner, Limits, NewTask};
@@ -13,6 +14,8 @@ use redtrove_testkit::mariadb::MariaDb;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, MySqlConnection, SqlSafeStr, SqliteConnection};
+
+use crate::newest;
 
 /// A cluster that is ready and one that is being built, as the first release wrote them.
 const FIRST_ROWS: &str = "
@@ -84,11 +87,11 @@ async fn mariadb_keeps_its_rows() {
 
 /// A database of the first release is refused, migrated, and worked with.
 async fn goes_on(address: &str) {
-    assert_eq!(schema_state(address).await.unwrap(), SchemaState::Old { found: 1, wanted: 2 });
+    assert_eq!(schema_state(address).await.unwrap(), SchemaState::Old { found: 1, wanted: newest() });
     let error = connect(address).await.err().unwrap();
     assert!(error.to_string().contains("redtrove-taskmanager db migrate"), "{error}");
     migrate(address).await.unwrap();
-    assert_eq!(schema_state(address).await.unwrap(), SchemaState::Current(2));
+    assert_eq!(schema_state(address).await.unwrap(), SchemaState::Current(newest()));
     let store = connect(address).await.unwrap();
 
     let (ready, built): (ClusterId, ClusterId) =
@@ -122,7 +125,13 @@ async fn grows_on(store: &dyn Store, cluster: ClusterId) {
     let growth = Growth {
         cluster,
         project: id::<ProjectId>("project-a"),
-        joiners: vec![Joiner { id: joiner, flavor_id: "7".to_owned(), ram_mb: 512, volume_gb: 2 }],
+        joiners: vec![Joiner {
+            id: joiner,
+            flavor_id: "7".to_owned(),
+            ram_mb: 512,
+            volume_gb: 2,
+            placement: Placement::default(),
+        }],
         task,
         limits: Limits { instances: 2, volumes_gb: 4 },
     };

@@ -9,6 +9,8 @@ use redtrove_store::contract::{Bed, cases};
 use redtrove_store::{ConnectError, SchemaState, connect, migrate, schema_state};
 use tokio::task::JoinSet;
 
+use crate::newest;
+
 fn address(dir: &Path) -> String {
     format!("sqlite://{}", dir.join("redtrove.db").display())
 }
@@ -41,7 +43,7 @@ async fn a_daemon_refuses_a_database_without_its_schema() {
     assert!(error.to_string().contains("redtrove-taskmanager db migrate"), "{error}");
     assert!(!dir.path().join("redtrove.db").exists(), "a daemon makes no file");
     migrate(&address).await.unwrap();
-    assert_eq!(schema_state(&address).await.unwrap(), SchemaState::Current(2));
+    assert_eq!(schema_state(&address).await.unwrap(), SchemaState::Current(newest()));
     connect(&address).await.unwrap();
 }
 
@@ -51,8 +53,11 @@ async fn a_daemon_refuses_a_schema_of_another_version() {
     let address = address(dir.path());
     migrate(&address).await.unwrap();
     let pool = sqlx::SqlitePool::connect(&address).await.unwrap();
-    sqlx::query("UPDATE _sqlx_migrations SET version = 99 WHERE version = 2").execute(&pool).await.unwrap();
-    assert_eq!(schema_state(&address).await.unwrap(), SchemaState::New { found: 99, wanted: 2 });
+    sqlx::query("UPDATE _sqlx_migrations SET version = 99 WHERE version = (SELECT MAX(version) FROM _sqlx_migrations)")
+        .execute(&pool)
+        .await
+        .unwrap();
+    assert_eq!(schema_state(&address).await.unwrap(), SchemaState::New { found: 99, wanted: newest() });
     let error = connect(&address).await.err().unwrap();
     assert!(matches!(error, ConnectError::Schema(_)) && error.to_string().contains("99"), "{error}");
     assert!(migrate(&address).await.is_err(), "an old program leaves a new schema alone");
@@ -74,7 +79,7 @@ async fn migrations_at_the_same_time_wait_for_each_other() {
     for result in race.join_all().await {
         result.unwrap();
     }
-    assert_eq!(schema_state(&address(dir.path())).await.unwrap(), SchemaState::Current(2));
+    assert_eq!(schema_state(&address(dir.path())).await.unwrap(), SchemaState::Current(newest()));
 }
 
 #[tokio::test]

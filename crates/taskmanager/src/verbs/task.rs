@@ -70,6 +70,12 @@ fn show(task: &Task, steps: &[StepRecord], json: bool, out: &mut dyn Write) -> a
     writeln!(out, "cluster   {}", task.cluster)?;
     writeln!(out, "kind      {}", task.kind)?;
     writeln!(out, "state     {} (attempt {})", task.state, task.attempt)?;
+    for member in &task.members {
+        writeln!(out, "instance  {member}")?;
+    }
+    if let Some(verdict) = task.verdict {
+        writeln!(out, "verdict   {}", verdict.name())?;
+    }
     if let Some(owner) = &task.lease_owner {
         writeln!(out, "run by    {owner}")?;
     }
@@ -123,7 +129,9 @@ mod tests {
             id: TaskId(id),
             cluster: ClusterId(id),
             kind: TaskKind::CreateCluster,
+            members: Vec::new(),
             state: TaskState::Failed,
+            verdict: None,
             step: None,
             progress: said.clone(),
             attempt: 1,

@@ -2,29 +2,18 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use redtrove_core::cluster::ClusterTask;
-use redtrove_core::{Fault, FaultKind};
+use redtrove_core::Fault;
+use redtrove_core::cluster::{Cluster, ClusterTask};
 use redtrove_engine::ports::SubmitError;
+use serde_json::Value;
 
-use super::own;
+use super::{reached, reset};
 use crate::app::App;
 use crate::body::JsonBody;
 use crate::caller::Caller;
 use crate::fault::Refusal;
 use crate::path::{Segments, shown};
 use crate::wire::ActionAsk;
-
-/// The actions of Trove's API, and whether a cluster has to be ready for the next operation to be asked for one.
-const KNOWN: [(&str, bool); 8] = [
-    ("grow", true),
-    ("shrink", true),
-    ("upgrade", true),
-    ("restart", true),
-    ("add_shard", true),
-    ("configuration_attach", true),
-    ("configuration_detach", true),
-    ("reset-status", false),
-];
 
 /// Acts on a cluster: the body's only key is the action.
 #[utoipa::path(
@@ -33,8 +22,8 @@ const KNOWN: [(&str, bool); 8] = [
     tag = "clusters",
     operation_id = "act_on_cluster",
     params(("cluster_id" = uuid::Uuid, Path, description = "The id of the cluster.")),
-    request_body = BTreeMap<String, serde_json::Value>,
-    responses((status = 501, description = "This installation does not have the action."))
+    request_body(content = BTreeMap<String, serde_json::Value>, example = json!({"reset-status": {}})),
+    responses((status = 202, description = "Accepted."))
 )]
 pub(crate) async fn act(
     state: State<App>,
@@ -52,8 +41,8 @@ pub(crate) async fn act(
     tag = "clusters",
     operation_id = "act_on_cluster_at_action",
     params(("cluster_id" = uuid::Uuid, Path, description = "The id of the cluster.")),
-    request_body = BTreeMap<String, serde_json::Value>,
-    responses((status = 501, description = "This installation does not have the action."))
+    request_body(content = BTreeMap<String, serde_json::Value>, example = json!({"reset-status": {}})),
+    responses((status = 202, description = "Accepted."))
 )]
 pub(crate) async fn act_at_action(
     state: State<App>,
@@ -68,19 +57,48 @@ async fn decide(
     State(app): State<App>,
     caller: Caller,
     path: Segments,
-    JsonBody(ActionAsk(body)): JsonBody<ActionAsk>,
+    JsonBody(body): JsonBody<ActionAsk>,
 ) -> Result<StatusCode, Refusal> {
-    let mut actions = body.keys();
-    let (Some(action), None) = (actions.next(), actions.next()) else {
-        return Err(Fault::bad_request("Action request should have exactly one action specified in body").into());
-    };
-    let (cluster, _) = own(&app, &caller, path.cluster()?).await?;
-    let Some((name, when_ready)) = KNOWN.iter().find(|(name, _)| name == action) else {
-        return Err(Fault::bad_request(format!("Action {} not supported", shown(action))).into());
-    };
-    if *when_ready && cluster.task != ClusterTask::None {
-        return Err(Refusal::of_submission(SubmitError::Busy(cluster.task), Some(cluster.id)));
+    let (action, wanted) = only_one(body)?;
+    let (cluster, _) = reached(&app, &caller, path.cluster()?).await?;
+    match action.as_str() {
+        "reset-status" => {
+            caller.require(reset::rule(&wanted))?;
+            reset::reset(&app, &caller, &cluster).await
+        }
+        "grow" | "shrink" => {
+            check_free(&cluster)?;
+            let message = format!("The action '{action}' is not implemented.");
+            Err(Fault::new(redtrove_core::FaultKind::NotImplemented, message).into())
+        }
+        _ => Err(unsupported(&action)),
     }
-    let message = format!("The action '{name}' is not implemented.");
-    Err(Fault::new(FaultKind::NotImplemented, message).into())
+}
+
+/// The action that a body asks for, and what belongs to it.
+pub(crate) fn only_one(ActionAsk(body): ActionAsk) -> Result<(String, Value), Refusal> {
+    let mut actions = body.into_iter();
+    match (actions.next(), actions.next()) {
+        (Some(action), None) => Ok(action),
+        _ => Err(Fault::bad_request("Action request should have exactly one action specified in body").into()),
+    }
+}
+
+/// The actions of Trove that are not here, and those that are nowhere.
+pub(crate) fn unsupported(action: &str) -> Refusal {
+    let message = match action {
+        "restart" | "upgrade" | "configuration_attach" | "configuration_detach" => {
+            format!("Action '{action}' not supported")
+        }
+        _ => format!("Action {} not supported", shown(action)),
+    };
+    Fault::bad_request(message).into()
+}
+
+/// An error unless the cluster is ready for the next operation.
+fn check_free(cluster: &Cluster) -> Result<(), Refusal> {
+    match cluster.task {
+        ClusterTask::None => Ok(()),
+        task => Err(Refusal::of_submission(SubmitError::Busy(task), Some(cluster.id))),
+    }
 }

@@ -4,14 +4,14 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use redtrove_core::request::{CreateCluster, Offer};
-use redtrove_engine::submit;
+use redtrove_engine::submit::Creation;
 
-use super::show;
 use crate::app::App;
 use crate::body::JsonBody;
 use crate::caller::Caller;
 use crate::fault::Refusal;
 use crate::links::Links;
+use crate::view::{Viewer, new_operation};
 use crate::wire::{ClusterBody, CreateAsk};
 
 /// Makes a cluster. The answer comes as soon as the request is on disk; the cluster is built behind it.
@@ -30,21 +30,26 @@ pub(crate) async fn create(
     JsonBody(body): JsonBody<CreateAsk>,
 ) -> Result<(StatusCode, Json<ClusterBody>), Refusal> {
     let wanted = check(&app, body).await?;
-    let time_limit = app.config().api.cluster_usage_timeout.duration();
-    let wake = submit::create(app.store(), app.clock(), &caller.asker(), &wanted, app.limits(), time_limit)
+    let (asker, time_limit) =
+        (caller.asker(caller.project().clone()), app.config().api.cluster_usage_timeout.duration());
+    let creation = Creation::plan(app.store(), app.clock(), &asker, &wanted, app.limits(), time_limit)
         .await
         .map_err(|error| Refusal::of_submission(error, None))?;
-    let (cluster, task) = (wake.cluster, wake.task);
-    app.announce(wake);
+    let (cluster, members) = creation.rows();
+    let viewer = Viewer::new(&app, links).at(cluster.created);
+    let body = ClusterBody { cluster: viewer.cluster_view(&cluster, &members, Some(new_operation(creation.task()))) };
+    let wake = creation.submit(app.store(), None).await.map_err(|error| Refusal::of_submission(error, None))?;
     tracing::info!(
-        cluster.id = %cluster,
-        task.id = %task,
+        cluster.id = %wake.cluster,
+        task.id = %wake.task,
         project.id = %caller.project(),
-        members = wanted.members().len(),
-        "cluster {cluster} is asked for with {} members: task {task}",
-        wanted.members().len()
+        members = members.len(),
+        "cluster {} is asked for with {} members: task {}",
+        wake.cluster,
+        members.len(),
+        wake.task
     );
-    let body = show::body(&app, &caller, links, cluster).await?;
+    app.announce(wake);
     Ok((StatusCode::ACCEPTED, Json(body)))
 }
 

@@ -21,7 +21,8 @@ use crate::path::Segments;
 pub(crate) async fn delete(State(app): State<App>, caller: Caller, path: Segments) -> Result<StatusCode, Refusal> {
     let cluster = path.cluster()?;
     let time_limit = app.config().api.cluster_usage_timeout.duration();
-    let wake = submit::delete(app.store(), app.clock(), &caller.asker(), cluster, time_limit)
+    let asker = caller.asker(super::owner(&app, &caller, cluster).await?);
+    let wake = submit::delete(app.store(), app.clock(), &asker, cluster, time_limit)
         .await
         .map_err(|error| Refusal::of_submission(error, Some(cluster)))?;
     if let Some(wake) = wake {
@@ -30,7 +31,7 @@ pub(crate) async fn delete(State(app): State<App>, caller: Caller, path: Segment
         tracing::info!(
             cluster.id = %cluster,
             task.id = %task,
-            project.id = %caller.project(),
+            project.id = %asker.project,
             "cluster {cluster} is to be deleted: task {task}"
         );
     }

@@ -4,13 +4,13 @@ use axum::Json;
 use axum::extract::State;
 use redtrove_core::ClusterId;
 
-use super::own;
+use super::reached;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::fault::Refusal;
 use crate::links::Links;
 use crate::path::Segments;
-use crate::view::Viewer;
+use crate::view::{self, Viewer};
 use crate::wire::ClusterBody;
 
 /// One cluster.
@@ -31,13 +31,14 @@ pub(crate) async fn show(
     body(&app, &caller, links, path.cluster()?).await.map(Json)
 }
 
-/// The caller's cluster `id`, as it is now.
+/// The cluster `id`, as it is now.
 pub(super) async fn body(app: &App, caller: &Caller, links: Links, id: ClusterId) -> Result<ClusterBody, Refusal> {
-    let (cluster, members) = own(app, caller, id).await?;
+    let (cluster, members) = reached(app, caller, id).await?;
     let task = match cluster.operation {
         Some(task) => app.store().task(task).await?,
         None => None,
     };
     let viewer = Viewer::new(app, links).at(app.store().now().await?);
-    Ok(ClusterBody { cluster: viewer.cluster_view(&cluster, &members, task.as_ref()) })
+    let operation = task.as_ref().and_then(view::operation);
+    Ok(ClusterBody { cluster: viewer.cluster_view(&cluster, &members, operation) })
 }

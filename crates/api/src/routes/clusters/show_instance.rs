@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 
-use super::own;
+use super::reached;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::fault::Refusal;
@@ -30,7 +30,7 @@ pub(crate) async fn show(
     links: Links,
     path: Segments,
 ) -> Result<Json<InstanceBody>, Refusal> {
-    let (cluster, members) = own(&app, &caller, path.cluster()?).await?;
+    let (cluster, members) = reached(&app, &caller, path.cluster()?).await?;
     let id = path.instance()?;
     let member = members.iter().find(|member| member.id == id).ok_or_else(|| Refusal::no_resource(id))?;
     let viewer = Viewer::new(&app, links).at(app.store().now().await?);

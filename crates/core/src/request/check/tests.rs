@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::ids::DatastoreId;
+use crate::placement::{Nic, Placement};
 use crate::topology::Engine;
 
 fn label(text: &str) -> Label {
@@ -46,7 +47,7 @@ fn wanted(members: Vec<WantedMember>) -> WantedCluster {
 }
 
 fn member(flavor: &str, volume_gb: Option<u64>) -> WantedMember {
-    WantedMember { flavor: Some(flavor.into()), volume_gb }
+    WantedMember { flavor: Some(flavor.into()), volume_gb, ..WantedMember::default() }
 }
 
 fn checked(wanted: WantedCluster, volume_support: bool) -> Result<CreateCluster, (u16, String)> {
@@ -102,7 +103,7 @@ fn a_version_is_found_by_name_and_id_and_by_default() {
 fn each_refusal_has_its_code_and_sentence() {
     let two = |a, b| wanted(vec![a, b]);
     let one = |m| wanted(vec![m]);
-    let no_flavor = WantedMember { flavor: None, volume_gb: Some(1) };
+    let no_flavor = WantedMember { volume_gb: Some(1), ..WantedMember::default() };
     for (wanted, volumes, code, message) in [
         (two(member("1", Some(1)), no_flavor), true, 403, "A flavor is required for each instance in the cluster."),
         (one(member("9", Some(1))), true, 404, "Flavor not found: '9'."),
@@ -125,10 +126,31 @@ fn each_refusal_has_its_code_and_sentence() {
     ] {
         assert_eq!(refused(wanted, volumes), (code, message.to_owned()));
     }
+    let module = Uuid::from_u128(5);
+    let moduled = WantedMember { modules: vec![module], ..member("1", Some(1)) };
+    assert_eq!(refused(one(moduled), true), (404, format!("Module {module} cannot be found.")));
     let placed = WantedCluster { locality: Some(label("near")), ..one(member("1", Some(1))) };
     assert_eq!(refused(placed, true).1, "Invalid locality 'near'. Must be one of ['affinity', 'anti-affinity'].");
     let configured = WantedCluster { configuration: true, ..one(member("1", Some(1))) };
     assert_eq!(refused(configured, true).0, 400);
+}
+
+#[test]
+fn where_members_are_to_be_is_kept_and_their_networks_are_one() {
+    let at = |network: Option<u128>| {
+        let nic = network.map(|number| Nic { network: Some(Uuid::from_u128(number)), ..Nic::default() });
+        let zone = Some("nova".to_owned());
+        let placement = Placement { nic, availability_zone: zone, ..Placement::default() };
+        WantedMember { placement, ..member("1", Some(1)) }
+    };
+    let placed =
+        WantedCluster { locality: Some(label("anti-affinity")), ..wanted(vec![at(Some(7)), at(Some(7)), at(None)]) };
+    let request = checked(placed, true).unwrap();
+    assert_eq!(request.locality(), Some(Locality::AntiAffinity));
+    assert_eq!(request.members()[0].placement, at(Some(7)).placement);
+    assert_eq!(checked(wanted(vec![at(None)]), true).unwrap().locality(), None);
+    let message = "The network for each instance in a cluster must be the same.".to_owned();
+    assert_eq!(refused(wanted(vec![at(Some(7)), at(None), at(Some(8))]), true), (400, message));
 }
 
 #[test]
@@ -170,7 +192,7 @@ proptest! {
     ) {
         let (datastores, flavors) = (datastores(), flavors());
         let offer = Offer { datastores: &datastores, flavors: &flavors, cluster_support: true, volume_support, max_volume_gb };
-        let members = members.into_iter().map(|(flavor, volume_gb)| WantedMember { flavor, volume_gb }).collect();
+        let members = members.into_iter().map(|(flavor, volume_gb)| WantedMember { flavor, volume_gb, ..WantedMember::default() }).collect();
         if let Ok(request) = CreateCluster::check(wanted(members), &offer) {
             prop_assert!((1..=MOST_MEMBERS).contains(&request.members().len()));
             let sum: u64 = request.members().iter().map(|m| m.volume_gb).sum();

@@ -1,5 +1,7 @@
 //! The rows of the simulated database and what each statement does to them.
 
+mod projects;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -10,8 +12,8 @@ use redtrove_core::instance::{Heard, Instance, Lifecycle};
 use redtrove_core::{ClusterId, InstanceId, NodeId, ProjectId, TaskId, Timestamp};
 
 use crate::ports::{
-    Change, Claimed, DeleteSubmitted, Ending, HIGHEST_SEEN, Lease, Limits, NewCluster, NewInstance, NewTask,
-    NewVersion, Outcome, Record, StoreError, SubmitError,
+    Change, Claimed, DeleteSubmitted, Ending, HIGHEST_SEEN, KeptAnswer, Lease, NewCluster, NewTask, NewVersion,
+    Outcome, Record, Resource, StoreError, SubmitError,
 };
 use crate::task::{StepRecord, Task, TaskState, Verdict};
 
@@ -24,7 +26,7 @@ use debts::Removed;
 struct ClusterRow {
     cluster: Cluster,
     token: u64,
-    deleted: bool,
+    deleted_at: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone)]
@@ -44,6 +46,8 @@ pub(in crate::sim) struct Tables {
     instances: BTreeMap<InstanceId, (ProjectId, Instance)>,
     tasks: BTreeMap<TaskId, TaskRow>,
     used: BTreeMap<ProjectId, (i64, i64)>,
+    limits: BTreeMap<(ProjectId, Resource), i64>,
+    answers: BTreeMap<String, (KeptAnswer, Timestamp)>,
     datastores: BTreeMap<String, Datastore>,
     flavors: Vec<Flavor>,
     monitor: Option<(String, Timestamp)>,
@@ -60,8 +64,8 @@ impl Tables {
     }
 
     pub(super) fn create_cluster(&mut self, new: &NewCluster, now: Timestamp) -> Result<(), SubmitError> {
-        let volumes: Vec<u64> = new.instances.iter().map(|instance| instance.volume_gb).collect();
-        self.use_quota(&new.project, &volumes, new.limits)?;
+        self.keep_answer(new.answer.as_ref(), now)?;
+        self.raise_used(&new.project, new.limits, &new.instances)?;
         if self.tasks.contains_key(&new.task.id) || self.clusters.contains_key(&new.id) {
             return Err(StoreError::Broken("the id is another's".into()).into());
         }
@@ -73,42 +77,16 @@ impl Tables {
             task: new.task.kind.cluster_task(),
             operation: Some(new.task.id),
             datastore,
+            locality: new.locality,
             fault: None,
-            created: now,
-            updated: now,
+            created: new.created,
+            updated: new.created,
         };
-        self.clusters.insert(new.id, ClusterRow { cluster, token: 0, deleted: false });
+        self.clusters.insert(new.id, ClusterRow { cluster, token: 0, deleted_at: None });
         for instance in &new.instances {
-            self.instances.insert(instance.id, (new.project.clone(), self.instance(new.id, instance, now)));
+            self.instances.insert(instance.id, (new.project.clone(), instance.row(new.id, new.created)));
         }
         self.add_task(new.id, &new.task, now);
-        Ok(())
-    }
-
-    /// Raises what the project uses by instances with volumes of these sizes.
-    pub(super) fn use_quota(
-        &mut self,
-        project: &ProjectId,
-        volumes: &[u64],
-        limits: Limits,
-    ) -> Result<(), SubmitError> {
-        let (instances, sum) = self.used(project);
-        let instances = instances + size(volumes.len() as u64);
-        let sum = volumes.iter().fold(sum, |sum, volume| sum.saturating_add(size(*volume)));
-        let over = |used: i64, limit: i64| limit >= 0 && used > limit;
-        let mut exceeded: Vec<_> =
-            [("instances", over(instances, limits.instances)), ("volumes", over(sum, limits.volumes_gb))]
-                .into_iter()
-                .filter_map(|(name, over)| over.then_some(name))
-                .collect();
-        // A sum that is out of range is over every limit, even over none.
-        if sum == i64::MAX && !exceeded.contains(&"volumes") {
-            exceeded.push("volumes");
-        }
-        if !exceeded.is_empty() {
-            return Err(SubmitError::Quota(exceeded));
-        }
-        self.used.insert(project.clone(), (instances, sum));
         Ok(())
     }
 
@@ -119,26 +97,6 @@ impl Tables {
             Some(DatastoreLabel { version_id: id, datastore, version })
         });
         found.ok_or_else(|| StoreError::Broken("no such version".into()))
-    }
-
-    fn instance(&self, cluster: ClusterId, new: &NewInstance, now: Timestamp) -> Instance {
-        Instance {
-            id: new.id,
-            cluster,
-            name: new.name.clone(),
-            number: new.number,
-            flavor_id: new.flavor_id.clone(),
-            ram_mb: new.ram_mb,
-            volume_gb: new.volume_gb,
-            lifecycle: Lifecycle::Building,
-            ip: None,
-            node_id: None,
-            planned_slots: new.planned_slots,
-            fault: None,
-            heard: Heard::default(),
-            created: now,
-            updated: now,
-        }
     }
 
     fn add_task(&mut self, cluster: ClusterId, new: &NewTask, now: Timestamp) {
@@ -173,7 +131,7 @@ impl Tables {
         task: &NewTask,
         now: Timestamp,
     ) -> Result<DeleteSubmitted, SubmitError> {
-        let row = self.clusters.get_mut(&id).filter(|row| !row.deleted && row.cluster.project == *project);
+        let row = self.clusters.get_mut(&id).filter(|row| row.deleted_at.is_none() && row.cluster.project == *project);
         let row = row.ok_or(SubmitError::NotFound)?;
         if let (ClusterTask::Deleting, Some(operation)) = (row.cluster.task, row.cluster.operation) {
             return Ok(DeleteSubmitted::UnderWay(operation));
@@ -181,12 +139,7 @@ impl Tables {
         row.cluster.task = ClusterTask::Deleting;
         row.cluster.operation = Some(task.id);
         row.cluster.updated = now;
-        for running in self.tasks.values_mut().filter(|row| row.task.cluster == id && !row.task.state.is_end()) {
-            running.task.state = TaskState::Failed;
-            running.task.fault = Some("superseded by a delete".to_owned());
-            running.task.lease_owner = None;
-            running.task.ended = Some(now);
-        }
+        self.supersede(id, "superseded by a delete", now);
         for (_, instance) in self.instances.values_mut().filter(|(_, instance)| instance.cluster == id) {
             if instance.lifecycle.may_become(Lifecycle::Deleting) {
                 instance.lifecycle = Lifecycle::Deleting;
@@ -198,12 +151,16 @@ impl Tables {
     }
 
     pub(super) fn cluster(&self, id: ClusterId) -> Option<(Cluster, Vec<Instance>)> {
-        let row = self.clusters.get(&id).filter(|row| !row.deleted)?;
+        let row = self.clusters.get(&id).filter(|row| row.deleted_at.is_none())?;
+        Some((row.cluster.clone(), self.members(id)))
+    }
+
+    fn members(&self, id: ClusterId) -> Vec<Instance> {
         let members = self.instances.values().map(|(_, instance)| instance);
         let mut members: Vec<_> =
             members.filter(|i| i.cluster == id && i.lifecycle != Lifecycle::Deleted).cloned().collect();
         members.sort_by_key(|instance| instance.number);
-        Some((row.cluster.clone(), members))
+        members
     }
 
     pub(super) fn clusters(
@@ -213,7 +170,7 @@ impl Tables {
         limit: u32,
     ) -> Vec<(Cluster, Vec<Instance>)> {
         let ids = self.clusters.iter().filter(|(id, row)| {
-            !row.deleted && row.cluster.project == *project && after.is_none_or(|after| **id > after)
+            row.deleted_at.is_none() && row.cluster.project == *project && after.is_none_or(|after| **id > after)
         });
         ids.take(limit as usize).filter_map(|(id, _)| self.cluster(*id)).collect()
     }
@@ -373,7 +330,7 @@ impl Tables {
                 row.cluster.fault = fault;
             }
             row.cluster.updated = now;
-            row.deleted |= ending.cluster_deleted;
+            row.deleted_at = row.deleted_at.or(ending.cluster_deleted.then_some(now));
         }
         let mut gone: Vec<InstanceId> = Vec::new();
         if ending.cluster_deleted {

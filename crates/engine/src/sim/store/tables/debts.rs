@@ -56,7 +56,7 @@ impl Tables {
                 debtors: removed.debtors.clone(),
                 paid: removed.paid,
                 generation: row(removed).map(|row| row.token).unwrap_or_default(),
-                cluster_deleted: row(removed).is_none_or(|row| row.deleted),
+                cluster_deleted: row(removed).is_none_or(|row| row.deleted_at.is_some()),
             })
             .collect()
     }

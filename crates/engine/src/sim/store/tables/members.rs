@@ -20,7 +20,7 @@ impl Tables {
         now: Timestamp,
     ) -> Result<Cluster, SubmitError> {
         let is_taken = self.tasks.contains_key(&task.id);
-        let row = self.clusters.get_mut(&id).filter(|row| !row.deleted && row.cluster.project == *project);
+        let row = self.clusters.get_mut(&id).filter(|row| row.deleted_at.is_none() && row.cluster.project == *project);
         let cluster = &mut row.ok_or(SubmitError::NotFound)?.cluster;
         if cluster.task != ClusterTask::None {
             return Err(SubmitError::Busy(cluster.task));
@@ -46,22 +46,23 @@ impl Tables {
             return Err(SubmitError::TooMany(count));
         }
         let highest = ever().map(|i| i.number).max().unwrap_or_default();
-        let volumes: Vec<u64> = growth.joiners.iter().map(|joiner| joiner.volume_gb).collect();
-        self.use_quota(&growth.project, &volumes, growth.limits)?;
-        let mut joined = Vec::new();
-        for (number, joiner) in (highest + 1..).zip(&growth.joiners) {
-            let new = NewInstance {
+        let new: Vec<NewInstance> = (highest + 1..)
+            .zip(&growth.joiners)
+            .map(|(number, joiner)| NewInstance {
                 id: joiner.id,
                 name: member_name(&cluster.name, number),
                 number,
                 flavor_id: joiner.flavor_id.clone(),
                 ram_mb: joiner.ram_mb,
                 volume_gb: joiner.volume_gb,
+                placement: joiner.placement.clone(),
                 planned_slots: None,
-            };
-            let instance = self.instance(growth.cluster, &new, now);
-            self.instances.insert(joiner.id, (growth.project.clone(), instance.clone()));
-            joined.push(instance);
+            })
+            .collect();
+        self.raise_used(&growth.project, growth.limits, &new)?;
+        let joined: Vec<Instance> = new.iter().map(|new| new.row(growth.cluster, now)).collect();
+        for instance in &joined {
+            self.instances.insert(instance.id, (growth.project.clone(), instance.clone()));
         }
         self.add_task(growth.cluster, &growth.task, now);
         Ok((cluster, joined))

@@ -1,0 +1,4 @@
+//! What operators do across projects.
+
+pub(crate) mod clusters;
+pub(crate) mod quotas;
