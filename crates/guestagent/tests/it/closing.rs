@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use redtrove_core::topology::NodeView;
 use redtrove_guest_rpc::v1;
 use rustix::process::Signal;
 use serde_json::json;
@@ -246,6 +247,40 @@ fn read_keys(agents: &[Agent], count: usize) -> BTreeSet<usize> {
     answers.filter_map(|answer| answer.parse().ok()).collect()
 }
 
+/// What a tenant does to bring slot moves to their end that were cut short. A key may be on both nodes then: clients were
+/// served by the source, so its value is the true one. (`redis-cli --cluster fix` wants `CLUSTER DELSLOTS`, `ADDSLOTS`
+/// and `BUMPEPOCH` for it, and `DEBUG` to compare values; all are closed.)
+async fn finish_moves(agents: &[Agent], clients: &[Client]) {
+    let mut views: Vec<NodeView> = Vec::new();
+    for client in clients {
+        views.push(client.clone_topology().await.try_into().unwrap());
+    }
+    let of = |node| &agents[views.iter().position(|view| view.myself == node).unwrap()];
+    for (source, view) in agents.iter().zip(&views) {
+        let own = view.own().unwrap();
+        for (slot, target) in &own.migrating {
+            let (slot, id, target) = (slot.to_string(), target.to_string(), of(*target));
+            let listed = source.cli(&["cluster", "getkeysinslot", &slot, "1000"]);
+            let keys: Vec<&str> = listed.lines().filter(|key| !key.is_empty()).collect();
+            if !keys.is_empty() {
+                let ip = target.ip.to_string();
+                let words = ["migrate", &ip, "6379", "", "0", "5000", "replace", "keys"];
+                assert_eq!(source.cli(&[&words, &*keys].concat()), "OK");
+            }
+            for node in [target, source] {
+                assert_eq!(node.cli(&["cluster", "setslot", &slot, "node", &id]), "OK");
+            }
+        }
+    }
+    // Begun on the target only: nothing has moved.
+    for (target, client) in agents.iter().zip(clients) {
+        let view: NodeView = client.clone_topology().await.try_into().unwrap();
+        for (slot, _) in &view.own().unwrap().importing {
+            assert_eq!(target.cli(&["cluster", "setslot", &slot.to_string(), "stable"]), "OK");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reshard_that_aims_at_the_node_stops_and_loses_nothing() {
     const KEYS: usize = 3_000;
@@ -268,7 +303,7 @@ async fn a_reshard_that_aims_at_the_node_stops_and_loses_nothing() {
     reshard.args(words).args(["--cluster-from", &source, "--cluster-to", &target]);
     let mut reshard = reshard.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let own = || async {
-        let view: redtrove_core::topology::NodeView = clients[3].clone_topology().await.try_into().unwrap();
+        let view: NodeView = clients[3].clone_topology().await.try_into().unwrap();
         (view.own_slots().count() > 20).then_some(())
     };
     wait_for("some slots to have moved", own).await;
@@ -282,10 +317,7 @@ async fn a_reshard_that_aims_at_the_node_stops_and_loses_nothing() {
     let status = clients[3].leave(&target).await.unwrap_err();
     assert!(status.code() == Code::FailedPrecondition && status.message().contains("owns slots"), "{status}");
     clients[3].reopen(&target).await.unwrap();
-    // A key whose move was cut short may be on both sides. Clients were served by the source, so its value is the true
-    // one; to compare them first, redis-cli would need DEBUG.
-    let fixed = agents[0].cli(&["--cluster", "fix", &address, "--cluster-replace"]);
-    assert!(fixed.contains("All 16384 slots covered"), "{fixed}");
+    finish_moves(&agents, &clients).await;
     agreed(&mut clients, 4).await;
     assert_eq!(read_keys(&agents, KEYS), keys);
 }
