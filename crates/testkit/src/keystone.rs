@@ -1,8 +1,8 @@
 //! A Keystone of our own, OpenStack's real identity service, run as the calling user and wholly below one directory.
 //!
-//! SQLite has to be in WAL mode before the server opens it, and each uwsgi worker is a process with one thread: anything
-//! else ends in "database is locked". uwsgi closes every connection after its answer, so it has to say so. Keystone's
-//! caches are off, since each worker would have its own, and one of them would still know a token that is revoked.
+//! SQLite has to be in WAL mode before the server opens it, and a uwsgi worker is a process with one thread: anything else
+//! ends in "database is locked". There is one worker, since each would have a cache of its own, and one of them would
+//! still know a token that is revoked. uwsgi closes every connection after its answer, so it has to say so.
 
 mod cloud;
 mod rest;
@@ -141,12 +141,12 @@ fn write_files(dir: &Path, listen: SocketAddrV4, token_seconds: u32) -> Result<(
          [fernet_tokens]\nkey_repository = {place}/keys\n\
          [fernet_receipts]\nkey_repository = {place}/keys\n\
          [credential]\nkey_repository = {place}/keys\n\
-         [cache]\nenabled = false\n\
+         [cache]\nenabled = true\nbackend = dogpile.cache.memory\n\
          [oslo_policy]\npolicy_dirs = {place}/policy.d\n"
     );
     private_file(&dir.join("keystone.conf"), &keystone)?;
     let uwsgi = format!(
-        "[uwsgi]\nhttp-socket = {listen}\nplugins = python3\nwsgi-file = {WSGI}\nmaster = true\nprocesses = 2\n\
+        "[uwsgi]\nhttp-socket = {listen}\nplugins = python3\nwsgi-file = {WSGI}\nmaster = true\nprocesses = 1\n\
          threads = 1\nenable-threads = true\nbuffer-size = 65535\ndie-on-term = true\n\
          no-orphans = true\ndisable-logging = true\nadd-header = Connection: close\n"
     );
