@@ -1,4 +1,5 @@
-//! The whole system on one machine, one file a story: our three programs, redis-server, RabbitMQ, SQLite.
+//! The whole system on one machine, one file a story: our three programs, redis-server, RabbitMQ, SQLite,
+//! Keystone.
 //!
 //! The programs are those of the same build: `cargo build` makes them, and a story that does not find them says so.
 
@@ -13,6 +14,8 @@ mod delete_during_build;
 mod embedded;
 #[cfg(test)]
 mod follow_a_request;
+#[cfg(test)]
+mod keystone;
 #[cfg(test)]
 mod kill_nine_forming;
 #[cfg(test)]

@@ -27,12 +27,17 @@ impl<T: DeserializeOwned> FromRequest<App> for JsonBody<T> {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Refusal> {
         let (parts, body) = request.into_parts();
-        let most = usize::try_from(app.config().api.max_body_bytes.get()).unwrap_or(usize::MAX);
-        // Read first, judge then: also a body that nobody looks at has to be off the wire.
-        let bytes = read(body, most).await?;
-        check_type(&parts.headers)?;
-        parse(&bytes).map(Self).map_err(Refusal::from)
+        Ok(Self(interpret(json(app, &parts.headers, body).await?)?))
     }
+}
+
+/// Reads a body as JSON.
+pub async fn json(app: &App, headers: &HeaderMap, body: Body) -> Result<Value, Fault> {
+    let most = usize::try_from(app.config().api.max_body_bytes.get()).unwrap_or(usize::MAX);
+    // Read first, judge then: also a body that nobody looks at has to be off the wire.
+    let bytes = read(body, most).await?;
+    check_type(headers)?;
+    parse(&bytes)
 }
 
 async fn read(body: Body, most: usize) -> Result<Vec<u8>, Fault> {
@@ -69,10 +74,14 @@ fn check_type(headers: &HeaderMap) -> Result<(), Fault> {
     Err(Fault::new(FaultKind::BadMediaType, message))
 }
 
-/// In two steps: as JSON, with its limit on nesting (128), then as `T`, which knows the path to what is wrong.
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
-    let value: Value = serde_json::from_slice(bytes)
-        .map_err(|error| Fault::bad_request(shorten(format!("The request body is not valid JSON: {error}"))))?;
+/// As JSON, with its limit on nesting (128).
+fn parse(bytes: &[u8]) -> Result<Value, Fault> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| Fault::bad_request(shorten(format!("The request body is not valid JSON: {error}"))))
+}
+
+/// Then as `T`, which knows the path to what is wrong.
+pub fn interpret<T: DeserializeOwned>(value: Value) -> Result<T, Fault> {
     let Object(body) = serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
         Fault::bad_request(shorten(violation(&path, &error.inner().to_string())))
@@ -106,8 +115,12 @@ mod tests {
     use super::*;
     use crate::wire::CreateAsk;
 
+    fn read_as_cluster(body: &[u8]) -> Result<CreateAsk, Fault> {
+        parse(body).and_then(interpret)
+    }
+
     fn refused(body: &str) -> String {
-        let fault = parse::<CreateAsk>(body.as_bytes()).unwrap_err();
+        let fault = read_as_cluster(body.as_bytes()).unwrap_err();
         assert_eq!(fault.kind, FaultKind::BadRequest);
         fault.message
     }
@@ -131,7 +144,7 @@ mod tests {
             "modules": [{"id": "416b0b16-ba55-4302-bbd3-ff566032e1c1"}], "region_name": "r", "region": "r",
             "type": ["x"], "related_to": null,
         });
-        assert!(parse::<CreateAsk>(body.to_string().as_bytes()).is_ok());
+        assert!(read_as_cluster(body.to_string().as_bytes()).is_ok());
     }
 
     #[test]
@@ -213,7 +226,7 @@ mod tests {
         }
         assert!(refused(&deep("[", "]")).contains("recursion limit"));
         assert!(refused(&deep("{\"cluster\":", "}")).contains("recursion limit"));
-        assert!(parse::<CreateAsk>(b"{\"cluster\": \"\xff\"}").is_err());
+        assert!(read_as_cluster(b"{\"cluster\": \"\xff\"}").is_err());
         assert!(refused(&json!({"cluster": "x".repeat(100_000)}).to_string()).len() < 2_000);
     }
 }

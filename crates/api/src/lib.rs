@@ -14,6 +14,7 @@ pub mod fault;
 pub mod layers;
 pub mod links;
 pub mod metrics;
+pub mod once;
 pub mod paging;
 pub mod path;
 pub mod policy;

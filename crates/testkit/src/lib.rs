@@ -6,6 +6,7 @@
 mod files;
 pub mod http;
 pub mod install;
+pub mod keystone;
 pub mod logs;
 pub mod mariadb;
 pub mod process;

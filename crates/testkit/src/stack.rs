@@ -1,5 +1,6 @@
 //! A private redtrove: our three daemons, a database, a broker, all below one directory.
 
+mod auth;
 pub mod block;
 mod config;
 mod description;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
+pub use auth::Auth;
 pub use config::quoted;
 pub use description::{Description, Grpc};
 pub use end::{end, end_processes};
@@ -22,8 +24,9 @@ pub use guests::{Guest, guests};
 pub use layout::Layout;
 pub use supervise::{Daemon, State, hold, release, supervise};
 
-use crate::files::{private_dir, private_file, secret, tail, text};
+use crate::files::{private_dir, private_file, tail, text};
 use crate::http::Client;
+use crate::keystone::Cloud;
 use crate::process::table::STACK_DIR_VARIABLE;
 use crate::process::{Launch, Process};
 use crate::rabbitmq::Broker;
@@ -93,6 +96,8 @@ pub struct StackOptions {
     pub binaries: Binaries,
     /// What carries the wake-ups.
     pub bus: Bus,
+    /// Who checks tokens.
+    pub auth: Auth,
     /// How many taskmanagers, at least one.
     pub taskmanagers: usize,
     /// Laid over every API's configuration, table by table.
@@ -108,7 +113,8 @@ impl StackOptions {
     pub fn new(dir: impl Into<PathBuf>, binaries: Binaries) -> Self {
         let (api, taskmanager) = (Value::Null, Value::Null);
         let lister = "cargo xtask".to_owned();
-        Self { dir: dir.into(), binaries, bus: Bus::None, taskmanagers: 1, api, taskmanager, lister }
+        let (bus, auth) = (Bus::None, Auth::Static);
+        Self { dir: dir.into(), binaries, bus, auth, taskmanagers: 1, api, taskmanager, lister }
     }
 }
 
@@ -117,6 +123,8 @@ impl StackOptions {
 pub struct Tokens {
     /// The member that [`Description`] names.
     pub member: Token,
+    /// A reader of the same project, and nothing more.
+    pub reader: Token,
     /// A member of another project.
     pub other: Token,
     /// An administrator.
@@ -132,18 +140,13 @@ pub struct Token {
     pub project_id: String,
 }
 
-impl Token {
-    fn new() -> Self {
-        Self { token: secret(), project_id: secret() }
-    }
-}
-
 /// A running stack; it ends with this value, unless it was handed over to a supervisor.
 #[derive(Debug)]
 pub struct Stack {
     layout: Layout,
     state: State,
     tokens: Tokens,
+    cloud: Option<Cloud>,
     handed_over: bool,
     // Last, so that the addresses are free only when nothing listens on them any more.
     block: Block,
@@ -158,9 +161,9 @@ impl Stack {
     pub fn start(options: &StackOptions, progress: &dyn Fn(&str) -> Result<()>) -> Result<Self> {
         let layout = Layout::create(&options.dir)?;
         let block = Block::take()?;
-        let tokens = Tokens { member: Token::new(), other: Token::new(), admin: Token::new() };
+        let tokens = Tokens::random();
         let state = State::new(config::description(&layout, &block, &tokens, &options.lister)?);
-        let mut stack = Self { layout, state, tokens, handed_over: false, block };
+        let mut stack = Self { layout, state, tokens, cloud: None, handed_over: false, block };
         stack.start_all(options, progress)?;
         Ok(stack)
     }
@@ -168,7 +171,9 @@ impl Stack {
     fn start_all(&mut self, options: &StackOptions, progress: &dyn Fn(&str) -> Result<()>) -> Result<()> {
         progress(&format!("addresses {} in {}", self.block.cidr(), self.layout.dir().display()))?;
         let broker = self.start_bus(&options.bus, progress)?;
-        config::write(&self.layout, &self.block, options, &self.tokens, &mut self.state.description)?;
+        self.start_auth(&options.auth, progress)?;
+        let auth = auth::section(&self.layout, &self.tokens, self.cloud.as_ref())?;
+        config::write(&self.layout, &self.block, options, &auth, &mut self.state.description)?;
         progress("certificates, database and datastore")?;
         self.prepare(&options.binaries.taskmanager)?;
         if let Some((broker, process)) = broker {
@@ -204,6 +209,23 @@ impl Stack {
         private_file(&self.layout.bus_url(), &url)?;
         self.state.description.amqp = Some(url);
         Ok(None)
+    }
+
+    fn start_auth(&mut self, auth: &Auth, progress: &dyn Fn(&str) -> Result<()>) -> Result<()> {
+        let api = &self.state.description.api;
+        let (started, cloud) = auth::start(auth, &self.layout, &self.block, api, progress)?;
+        if let Some((server, process)) = started {
+            self.state.add("keystone", server.launch, process);
+        }
+        if let Some(cloud) = &cloud {
+            self.tokens = Tokens::of(cloud)?;
+            let description = &mut self.state.description;
+            description.token = self.tokens.member.token.clone();
+            description.project_id = self.tokens.member.project_id.clone();
+            description.keystone = Some(cloud.member.clone());
+        }
+        self.cloud = cloud;
+        Ok(())
     }
 
     /// The operator's verbs that come before the first start.
@@ -272,6 +294,11 @@ impl Stack {
         &self.tokens
     }
 
+    /// Who is who in Keystone; none with static tokens.
+    pub fn cloud(&self) -> Option<&Cloud> {
+        self.cloud.as_ref()
+    }
+
     /// A client of the member's project.
     pub fn client(&self) -> Client {
         self.client_of(&self.tokens.member)
@@ -282,7 +309,7 @@ impl Stack {
         self.state.description.client_with(&token.token, &token.project_id)
     }
 
-    /// A daemon's process: `api`, `taskmanager`, `taskmanager-2`, `rabbitmq`.
+    /// A daemon's process: `api`, `taskmanager`, `taskmanager-2`, `rabbitmq`, `keystone`.
     ///
     /// # Errors
     /// There is none of this name.

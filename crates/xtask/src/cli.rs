@@ -35,7 +35,7 @@ pub(crate) enum Command {
     },
     /// Stop one daemon of a stack, and keep it stopped
     Stop {
-        /// api, taskmanager, taskmanager-2, rabbitmq
+        /// api, taskmanager, taskmanager-2, rabbitmq, keystone
         daemon: String,
         /// The stack's directory
         #[arg(long, default_value_os_t = default_dir())]
@@ -43,7 +43,7 @@ pub(crate) enum Command {
     },
     /// Start a stopped daemon again
     Start {
-        /// api, taskmanager, taskmanager-2, rabbitmq
+        /// api, taskmanager, taskmanager-2, rabbitmq, keystone
         daemon: String,
         /// The stack's directory
         #[arg(long, default_value_os_t = default_dir())]

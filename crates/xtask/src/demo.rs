@@ -23,7 +23,7 @@ pub(crate) fn run(options: &DemoOptions) -> Result<()> {
     let interrupt = Interrupt::catch()?;
     let bus = if options.embedded { Bus::None } else { Bus::RabbitMq };
     let consent = if options.yes { Consent::Given } else { Consent::Ask };
-    packages::provide(stacks::needed(&bus), consent, &interrupt)?;
+    packages::provide(&stacks::needed(&bus, &options.kind), consent, &interrupt)?;
     say::heading("build");
     let binaries = compile::daemons(&interrupt)?;
 
@@ -33,6 +33,7 @@ pub(crate) fn run(options: &DemoOptions) -> Result<()> {
     let dir = dir.keep().canonicalize().context("the temporary directory is gone")?;
     let mut wanted = StackOptions::new(&dir, binaries);
     wanted.bus = bus;
+    wanted.auth = stacks::auth(&options.kind);
     let outcome = play(&wanted, options.exit, &interrupt);
     leave(&dir, outcome)
 }

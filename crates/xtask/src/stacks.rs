@@ -4,10 +4,11 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use redtrove_testkit::install::{Package, RABBITMQ, REDIS};
-use redtrove_testkit::stack::{self, Bus, Description, Layout, Stack, StackOptions, State};
+use redtrove_testkit::keystone::KEYSTONE;
+use redtrove_testkit::stack::{self, Auth, Bus, Description, Layout, Stack, StackOptions, State};
 use redtrove_testkit::{Launch, wait_for};
 
-use crate::cli::{self, Auth, Db, KindOptions, UpOptions};
+use crate::cli::{self, Db, KindOptions, UpOptions};
 use crate::interrupt::Interrupt;
 use crate::outcome::NotThere;
 use crate::packages::{self, Consent};
@@ -15,6 +16,8 @@ use crate::{compile, say};
 
 /// How long a supervisor may take until it is in charge.
 const TAKES_OVER_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
+/// How long tokens of a stack's own Keystone live, seconds.
+const A_DAY: u32 = 86_400;
 
 pub(crate) fn up(options: &UpOptions) -> Result<()> {
     check_kind(&options.kind)?;
@@ -23,9 +26,10 @@ pub(crate) fn up(options: &UpOptions) -> Result<()> {
         cli::Bus::Rabbitmq => Bus::RabbitMq,
         cli::Bus::None => Bus::None,
     };
-    packages::provide(needed(&bus), Consent::Ask, &interrupt)?;
+    packages::provide(&needed(&bus, &options.kind), Consent::Ask, &interrupt)?;
     let mut wanted = StackOptions::new(&options.dir, compile::daemons(&interrupt)?);
     wanted.bus = bus;
+    wanted.auth = auth(&options.kind);
     wanted.taskmanagers = options.taskmanagers.into();
     let description = start_and_leave(&wanted, options.supervise, &interrupt)?;
     if options.json {
@@ -38,18 +42,30 @@ pub(crate) fn up(options: &UpOptions) -> Result<()> {
 
 /// What is named in the table of commands and not there yet is refused before anything is done.
 pub(crate) fn check_kind(kind: &KindOptions) -> Result<()> {
-    if kind.auth == Auth::Keystone {
-        bail!(NotThere("--auth keystone is not there yet; static tokens are what there is".to_owned()));
-    }
     if kind.db == Db::Mariadb {
         bail!(NotThere("--db mariadb is not there yet; sqlite is what there is".to_owned()));
     }
     Ok(())
 }
 
-/// The packages of a stack with this bus.
-pub(crate) fn needed(bus: &Bus) -> &'static [Package] {
-    if *bus == Bus::RabbitMq { &[REDIS, RABBITMQ] } else { &[REDIS] }
+/// The packages of a stack with this bus and of this kind.
+pub(crate) fn needed(bus: &Bus, kind: &KindOptions) -> Vec<Package> {
+    let mut packages = vec![REDIS];
+    if *bus == Bus::RabbitMq {
+        packages.push(RABBITMQ);
+    }
+    if kind.auth == cli::Auth::Keystone {
+        packages.extend(KEYSTONE);
+    }
+    packages
+}
+
+/// Who checks the tokens of a stack of this kind.
+pub(crate) fn auth(kind: &KindOptions) -> Auth {
+    match kind.auth {
+        cli::Auth::Static => Auth::Static,
+        cli::Auth::Keystone => Auth::Keystone { token_seconds: A_DAY },
+    }
 }
 
 /// Starts a stack and leaves it to a supervising process in a session of its own.
@@ -90,6 +106,15 @@ fn show(description: &Description) {
     say::result(&format!("  export API={}/v1.0/{}", description.api, description.project_id));
     say::result("  curl -s -H \"X-Auth-Token: $TOKEN\" $API/clusters");
     say::result(&format!("  {}", description.guests));
+    if let Some(keystone) = &description.keystone {
+        say::result("");
+        say::result(
+            "With Keystone, for the openstack command line (pip install python-openstackclient python-troveclient):",
+        );
+        say::result("");
+        keystone.exports().iter().for_each(|line| say::result(&format!("  {line}")));
+        say::result("  openstack database cluster list");
+    }
     say::result("");
     say::result(&format!("Logs are in {dir}/log; everything a client needs is in {dir}/stack.json."));
     say::result(&format!("It stays until: cargo xtask down --dir {dir}"));

@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use redtrove_testkit::install::{RABBITMQ, REDIS, find_program};
+use redtrove_testkit::keystone::{self, KEYSTONE, SharedKeystone};
 use redtrove_testkit::mariadb::MARIADB;
 use redtrove_testkit::process::table::of_stacks_below;
 use redtrove_testkit::rabbitmq::{SHARED_VARIABLE, SharedBroker};
@@ -18,19 +19,24 @@ pub(crate) fn run() -> Result<()> {
 }
 
 pub(crate) fn run_with(interrupt: &Interrupt) -> Result<()> {
-    packages::provide(&[REDIS, RABBITMQ, MARIADB], Consent::Given, interrupt)?;
+    packages::provide(&[&[REDIS, RABBITMQ, MARIADB][..], &KEYSTONE].concat(), Consent::Given, interrupt)?;
     say::heading("build");
     // Daemons and tests in one go: built apart, shared dependencies would differ in features and be compiled twice.
     compile::run(compile::cargo().args(["build", "--workspace", "--all-targets"]), interrupt)?;
 
-    say::heading("start the broker that the tests share");
-    let broker = SharedBroker::start()?;
+    say::heading("start what the tests share: a broker and a Keystone");
+    let (broker, keystone_server) = std::thread::scope(|scope| {
+        let starting = scope.spawn(SharedKeystone::start);
+        (SharedBroker::start(), starting.join())
+    });
+    let (broker, keystone_server) = (broker?, keystone_server.map_err(|_| anyhow!("Keystone's thread broke"))??);
     interrupt.check()?;
     // Sockets below it must stay under 108 bytes, hence the short name.
     let dir = tempfile::Builder::new().prefix("rt-").rand_bytes(4).tempdir().context("no temporary directory")?;
     say::heading("test");
     let mut command = runner();
-    command.env(SHARED_VARIABLE, broker.directory()).env("TMPDIR", dir.path());
+    command.env(SHARED_VARIABLE, broker.directory()).env(keystone::SHARED_VARIABLE, keystone_server.directory());
+    command.env("TMPDIR", dir.path());
     if is_ci() {
         // A snapshot that differs is a failure there, not a file to be looked at.
         command.env("INSTA_UPDATE", "no").env("INSTA_FORCE_PASS", "0");
@@ -38,6 +44,7 @@ pub(crate) fn run_with(interrupt: &Interrupt) -> Result<()> {
     let outcome = compile::run(&mut command, interrupt);
     let strays = end_strays(dir.path())?;
     broker.end()?;
+    keystone_server.end()?;
     outcome?;
     if !strays.is_empty() {
         bail!("tests passed but left processes running: {}", strays.join(", "));

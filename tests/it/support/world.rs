@@ -7,10 +7,11 @@ use std::process::{Command, Stdio};
 use std::thread::JoinHandle;
 
 use redtrove_testkit::http::Client;
+use redtrove_testkit::keystone::{TestKeystone, test_keystone};
 use redtrove_testkit::logs;
 use redtrove_testkit::process::table::of_stack;
 use redtrove_testkit::rabbitmq::{TestVhost, test_vhost};
-use redtrove_testkit::stack::{Binaries, Bus, Guest, Layout, State, guests, hold, supervise};
+use redtrove_testkit::stack::{Auth, Binaries, Bus, Guest, Layout, State, guests, hold, supervise};
 use redtrove_testkit::{Process, Stack, StackOptions};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -24,11 +25,12 @@ pub(crate) type Expected<'a> = &'a [(&'a str, &'a str)];
 
 /// A running stack. It ends with this value; a story that went well calls [`World::end`], which looks at the logs.
 pub(crate) struct World {
-    // Before the directory and the virtual host that it uses.
+    // Before the directory, the virtual host and the Keystone that it uses.
     stack: Option<Stack>,
     layout: Layout,
     supervisor: Option<JoinHandle<()>>,
     _vhost: Option<TestVhost>,
+    _keystone: Option<TestKeystone>,
     parent: TempDir,
 }
 
@@ -54,6 +56,26 @@ impl World {
         Self::start(Bus::RabbitMq, None, Path::new("stack"), change)
     }
 
+    /// Without a broker, with the Keystone that the tests share.
+    pub(crate) fn with_keystone(change: impl FnOnce(&mut StackOptions)) -> Self {
+        let keystone = test_keystone().unwrap();
+        let access = keystone.access.clone();
+        let mut world = Self::embedded(|options| {
+            options.auth = Auth::At(access);
+            change(options);
+        });
+        world._keystone = Some(keystone);
+        world
+    }
+
+    /// Without a broker, with a Keystone that the story may stop and whose tokens live for so long.
+    pub(crate) fn with_own_keystone(token_seconds: u32, change: impl FnOnce(&mut StackOptions)) -> Self {
+        Self::embedded(|options| {
+            options.auth = Auth::Keystone { token_seconds };
+            change(options);
+        })
+    }
+
     fn start(bus: Bus, vhost: Option<TestVhost>, place: &Path, change: impl FnOnce(&mut StackOptions)) -> Self {
         let parent = tempfile::tempdir().unwrap();
         fs::set_permissions(parent.path(), fs::Permissions::from_mode(0o700)).unwrap();
@@ -64,7 +86,7 @@ impl World {
         change(&mut options);
         let stack = Stack::start(&options, &|_| Ok(())).unwrap();
         let layout = stack.layout().clone();
-        Self { stack: Some(stack), layout, supervisor: None, _vhost: vhost, parent }
+        Self { stack: Some(stack), layout, supervisor: None, _vhost: vhost, _keystone: None, parent }
     }
 
     pub(crate) fn stack(&mut self) -> &mut Stack {

@@ -1,5 +1,7 @@
 //! Lists: pages, links, and what there is to choose from.
 
+use std::collections::BTreeSet;
+
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{Method, Request};
@@ -28,6 +30,34 @@ async fn pages_show_each_cluster_once_and_keep_the_query() {
     }
     assert_eq!(sizes, [3, 3, 1]);
     assert!(seen.is_sorted() && seen.len() == 7, "{seen:?}");
+}
+
+#[tokio::test]
+async fn whoever_walks_the_pages_sees_each_once_while_clusters_come_and_go() {
+    let service = Service::with("[api]\npublic_endpoint = \"https://db.example.org/base\"\n", false).await;
+    let mut there = BTreeSet::new();
+    for number in 0..30 {
+        there.insert(service.create(&format!("stays-{number}"), 1).await["id"].as_str().unwrap().to_owned());
+    }
+    for number in 0..10 {
+        service.create(&format!("goes-{number}"), 1).await;
+    }
+    let (mut seen, mut url, mut page) = (Vec::new(), "/v1.0/p1/clusters?limit=4".to_owned(), 0);
+    loop {
+        let answer = service.call(Method::GET, &url, MEMBER, None).await.json();
+        seen.extend(answer["clusters"].as_array().unwrap().iter().map(|c| c["id"].as_str().unwrap().to_owned()));
+        // One comes and one goes, the last one of this page too, which the next page begins after.
+        service.create(&format!("comes-{page}"), 1).await;
+        service.sql("UPDATE clusters SET deleted = 1 WHERE id = (SELECT MIN(id) FROM clusters WHERE name LIKE 'goes-%' AND deleted = 0)").await;
+        page += 1;
+        let Some(next) = answer.get("links") else { break };
+        let href = next[0]["href"].as_str().unwrap();
+        url = href.strip_prefix("https://db.example.org/base").unwrap_or_else(|| panic!("{href}")).to_owned();
+    }
+    let distinct: BTreeSet<_> = seen.iter().cloned().collect();
+    assert_eq!(distinct.len(), seen.len(), "nothing is seen twice");
+    assert!(there.is_subset(&distinct), "what was there all the time is seen");
+    assert!(page >= 8, "{page} pages");
 }
 
 #[tokio::test]
@@ -68,6 +98,14 @@ async fn members_are_listed_as_instances_only_when_asked_for() {
     assert_eq!(rest["instances"].as_array().unwrap().len(), 1);
     assert_eq!(rest.get("links"), None);
     insta::assert_json_snapshot!("instance_item", redacted(&rest["instances"][0]));
+    let id = rest["instances"][0]["id"].as_str().unwrap();
+    assert_eq!(service.get(&format!("/instances/{id}/modules")).await.json(), json!({"modules": []}));
+    let one = service.get(&format!("/instances/{id}")).await.json()["instance"].clone();
+    let page = service.get("/instances/detail?include_clustered=TRUE").await.json();
+    let next = page["links"][0]["href"].as_str().unwrap();
+    let rest = service.call(Method::GET, &next["http://db.test:8779".len()..], MEMBER, None).await.json();
+    assert_eq!(rest["instances"], json!([one]));
+    assert_eq!(service.get("/instances/detail").await.json(), json!({"instances": []}));
 }
 
 #[tokio::test]
@@ -86,6 +124,18 @@ async fn flavors_and_datastores_are_found_in_every_form() {
     for path in [format!("/datastores/redis/versions/{name}"), format!("/datastores/{id}/versions/{version_id}")] {
         assert_eq!(service.get(&path).await.json(), one.json(), "{path}");
     }
+    for path in [format!("/datastores/redis/versions/{name}"), format!("/datastores/{id}/versions/{version_id}")] {
+        assert_eq!(
+            service.get(&format!("{path}/flavors")).await.json(),
+            service.get("/flavors").await.json(),
+            "{path}"
+        );
+        let types = service.get(&format!("{path}/volume-types")).await.json();
+        assert_eq!(types, json!({"volume_types": []}), "{path}");
+    }
+    assert_eq!(service.get("/datastores/redis/versions/9/flavors").await.status, 404);
+    assert_eq!(service.get("/volume-types").await.json(), json!({"volume_types": []}));
+    assert_eq!(service.get("/modules").await.json(), json!({"modules": []}));
     let versions = service.get("/datastores/redis/versions").await.json();
     assert_eq!(versions["versions"].as_array().unwrap().len(), 2);
     assert_eq!(versions["versions"][0]["datastore"], id);

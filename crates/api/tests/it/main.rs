@@ -12,6 +12,8 @@ mod document;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod idempotency;
+#[cfg(test)]
 mod keystone;
 #[cfg(test)]
 mod listener;

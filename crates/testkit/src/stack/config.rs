@@ -30,6 +30,7 @@ pub(super) fn description(layout: &Layout, block: &Block, tokens: &Tokens, liste
         api: format!("http://{}:{port}", block.services()),
         token: tokens.member.token.clone(),
         project_id: tokens.member.project_id.clone(),
+        keystone: None,
         amqp: None,
         db: format!("sqlite://{}", text(&layout.database())?),
         dir: layout.dir().to_owned(),
@@ -50,12 +51,12 @@ pub fn quoted(word: &str) -> String {
     }
 }
 
-/// Writes the files of all daemons and the tokens.
+/// Writes the files of all daemons; `auth` is the API's section of this name.
 pub(super) fn write(
     layout: &Layout,
     block: &Block,
     options: &StackOptions,
-    tokens: &Tokens,
+    auth: &Value,
     description: &mut Description,
 ) -> Result<()> {
     let mut metrics = |name: &str, at: u16| -> Result<String> {
@@ -81,7 +82,7 @@ pub(super) fn write(
     }
     let api = json!({
         "api": {"bind_host": host.trim_start_matches("http://"), "bind_port": port.parse::<u16>()?},
-        "auth": {"strategy": "static", "static_tokens_file": text(&layout.tokens())?},
+        "auth": auth,
         "quota": {"max_instances_per_tenant": -1, "max_volumes_per_tenant": -1, "max_accepted_volume_size": -1},
         "monitoring": {"bind": api_metrics},
     });
@@ -90,7 +91,7 @@ pub(super) fn write(
         let own = taskmanager(layout, block, options, &name, &bind)?;
         save(layout, &name, &[&common, &own, &options.taskmanager])?;
     }
-    private_file(&layout.tokens(), &toml::to_string(&tokens_file(tokens)).context("cannot write the tokens")?)
+    Ok(())
 }
 
 fn taskmanager(layout: &Layout, block: &Block, options: &StackOptions, name: &str, metrics: &str) -> Result<Value> {
@@ -127,15 +128,6 @@ fn flavors() -> Value {
         flavor("3", "redtrove.medium", 2048),
         flavor("4", "redtrove.large", 4096),
     ])
-}
-
-fn tokens_file(tokens: &Tokens) -> Value {
-    let entry = |token: &super::Token, user: &str, role: &str| json!({"token": token.token, "project_id": token.project_id, "user_id": user, "roles": [role]});
-    json!({"tokens": [
-        entry(&tokens.member, "member", "member"),
-        entry(&tokens.other, "other", "member"),
-        entry(&tokens.admin, "admin", "admin"),
-    ]})
 }
 
 fn save(layout: &Layout, daemon: &str, layers: &[&Value]) -> Result<()> {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::layout::Layout;
 use crate::http::Client;
+use crate::keystone::Credentials;
 
 /// The line that `cargo xtask up --json` prints and that stays in `stack.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +19,9 @@ pub struct Description {
     pub token: String,
     /// The member's project.
     pub project_id: String,
+    /// What the member logs in to Keystone with; null with static tokens.
+    #[serde(default)]
+    pub keystone: Option<Credentials>,
     /// The broker with its virtual host; null without one.
     pub amqp: Option<String>,
     /// The database's URL.

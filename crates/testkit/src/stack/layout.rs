@@ -85,6 +85,11 @@ impl Layout {
         self.dir.join("config").join("tokens.toml")
     }
 
+    /// The password with which the API logs in to Keystone.
+    pub fn keystone_password(&self) -> PathBuf {
+        self.dir.join("config").join("keystone-password")
+    }
+
     /// The broker's URL.
     pub fn bus_url(&self) -> PathBuf {
         self.dir.join("config").join("bus-url")

@@ -27,7 +27,7 @@ const LIVED: Duration = Duration::from_secs(10);
 /// A daemon of the stack.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Daemon {
-    /// `api`, `taskmanager`, `taskmanager-2`, `rabbitmq`.
+    /// `api`, `taskmanager`, `taskmanager-2`, `rabbitmq`, `keystone`.
     pub name: String,
     /// How it is started.
     pub launch: Launch,

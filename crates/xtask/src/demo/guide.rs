@@ -53,6 +53,7 @@ mod tests {
             api: "http://127.20.0.1:8779".to_owned(),
             token: "secret".to_owned(),
             project_id: "p1".to_owned(),
+            keystone: None,
             amqp: None,
             db: String::new(),
             dir: PathBuf::from("/tmp/demo"),

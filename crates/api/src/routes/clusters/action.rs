@@ -1,7 +1,6 @@
 //! `POST /clusters/{id}`, which every client uses, and `POST /clusters/{id}/action`, which the blueprint names.
 
 use axum::extract::State;
-use axum::http::StatusCode;
 use redtrove_core::Fault;
 use redtrove_core::cluster::{Cluster, ClusterTask};
 use redtrove_engine::ports::SubmitError;
@@ -9,9 +8,9 @@ use serde_json::Value;
 
 use super::{reached, reset};
 use crate::app::App;
-use crate::body::JsonBody;
 use crate::caller::Caller;
 use crate::fault::Refusal;
+use crate::once::{Answer, Once};
 use crate::path::{Segments, shown};
 use crate::wire::ActionAsk;
 
@@ -21,7 +20,11 @@ use crate::wire::ActionAsk;
     path = "/v1.0/{project_id}/clusters/{cluster_id}",
     tag = "clusters",
     operation_id = "act_on_cluster",
-    params(("cluster_id" = uuid::Uuid, Path, description = "The id of the cluster.")),
+    params(
+        ("cluster_id" = uuid::Uuid, Path, description = "The id of the cluster."),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
+            description = "Makes the request one that may be sent again: it has one effect and one answer for a day."),
+    ),
     request_body(content = BTreeMap<String, serde_json::Value>, example = json!({"reset-status": {}})),
     responses((status = 202, description = "Accepted."))
 )]
@@ -29,8 +32,8 @@ pub(crate) async fn act(
     state: State<App>,
     caller: Caller,
     path: Segments,
-    body: JsonBody<ActionAsk>,
-) -> Result<StatusCode, Refusal> {
+    body: Once<ActionAsk>,
+) -> Result<Answer, Refusal> {
     decide(state, caller, path, body).await
 }
 
@@ -40,7 +43,11 @@ pub(crate) async fn act(
     path = "/v1.0/{project_id}/clusters/{cluster_id}/action",
     tag = "clusters",
     operation_id = "act_on_cluster_at_action",
-    params(("cluster_id" = uuid::Uuid, Path, description = "The id of the cluster.")),
+    params(
+        ("cluster_id" = uuid::Uuid, Path, description = "The id of the cluster."),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
+            description = "Makes the request one that may be sent again: it has one effect and one answer for a day."),
+    ),
     request_body(content = BTreeMap<String, serde_json::Value>, example = json!({"reset-status": {}})),
     responses((status = 202, description = "Accepted."))
 )]
@@ -48,8 +55,8 @@ pub(crate) async fn act_at_action(
     state: State<App>,
     caller: Caller,
     path: Segments,
-    body: JsonBody<ActionAsk>,
-) -> Result<StatusCode, Refusal> {
+    body: Once<ActionAsk>,
+) -> Result<Answer, Refusal> {
     decide(state, caller, path, body).await
 }
 
@@ -57,14 +64,17 @@ async fn decide(
     State(app): State<App>,
     caller: Caller,
     path: Segments,
-    JsonBody(body): JsonBody<ActionAsk>,
-) -> Result<StatusCode, Refusal> {
+    Once { body, key }: Once<ActionAsk>,
+) -> Result<Answer, Refusal> {
+    if let Some(first) = key.first(&app).await? {
+        return Ok(first.into());
+    }
     let (action, wanted) = only_one(body)?;
     let (cluster, _) = reached(&app, &caller, path.cluster()?).await?;
     match action.as_str() {
         "reset-status" => {
             caller.require(reset::rule(&wanted))?;
-            reset::reset(&app, &caller, &cluster).await
+            reset::reset(&app, &caller, &key, &cluster).await
         }
         "grow" | "shrink" => {
             check_free(&cluster)?;

@@ -1,16 +1,14 @@
 //! `POST /clusters`.
 
-use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
 use redtrove_core::request::{CreateCluster, Offer};
 use redtrove_engine::submit::Creation;
 
 use crate::app::App;
-use crate::body::JsonBody;
 use crate::caller::Caller;
 use crate::fault::Refusal;
 use crate::links::Links;
+use crate::once::{Answer, Once};
 use crate::view::{Viewer, new_operation};
 use crate::wire::{ClusterBody, CreateAsk};
 
@@ -20,6 +18,8 @@ use crate::wire::{ClusterBody, CreateAsk};
     path = "/v1.0/{project_id}/clusters",
     tag = "clusters",
     operation_id = "create_cluster",
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
+        description = "Makes the request one that may be sent again: it has one effect and one answer for a day.")),
     request_body = CreateAsk,
     responses((status = 202, body = ClusterBody, description = "Accepted: the cluster is being built."))
 )]
@@ -27,8 +27,11 @@ pub(crate) async fn create(
     State(app): State<App>,
     caller: Caller,
     links: Links,
-    JsonBody(body): JsonBody<CreateAsk>,
-) -> Result<(StatusCode, Json<ClusterBody>), Refusal> {
+    Once { body, key }: Once<CreateAsk>,
+) -> Result<Answer, Refusal> {
+    if let Some(first) = key.first(&app).await? {
+        return Ok(first.into());
+    }
     let wanted = check(&app, body).await?;
     let (asker, time_limit) =
         (caller.asker(caller.project().clone()), app.config().api.cluster_usage_timeout.duration());
@@ -37,8 +40,14 @@ pub(crate) async fn create(
         .map_err(|error| Refusal::of_submission(error, None))?;
     let (cluster, members) = creation.rows();
     let viewer = Viewer::new(&app, links).at(cluster.created);
-    let body = ClusterBody { cluster: viewer.cluster_view(&cluster, &members, Some(new_operation(creation.task()))) };
-    let wake = creation.submit(app.store(), None).await.map_err(|error| Refusal::of_submission(error, None))?;
+    let task = creation.task();
+    let shown = viewer.cluster_view(&cluster, &members, Some(new_operation(task)));
+    let answer = Answer::accepted(&ClusterBody { cluster: shown })?;
+    let kept = key.keep(&answer, Some(task.id));
+    let wake = match creation.submit(app.store(), kept).await {
+        Ok(wake) => wake,
+        Err(error) => return key.settle(error, None).map(Answer::from),
+    };
     tracing::info!(
         cluster.id = %wake.cluster,
         task.id = %wake.task,
@@ -50,7 +59,7 @@ pub(crate) async fn create(
         wake.task
     );
     app.announce(wake);
-    Ok((StatusCode::ACCEPTED, Json(body)))
+    Ok(answer)
 }
 
 /// Holds the request against what is on offer now. Nothing has been written when it is refused.

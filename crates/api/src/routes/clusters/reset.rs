@@ -1,13 +1,13 @@
 //! Resets: what a cluster is busy with is ended, so that the next operation may begin. Nothing here is ever stuck, so it
 //! is for an operator who does not want to wait for a deadline.
 
-use axum::http::StatusCode;
 use redtrove_core::cluster::Cluster;
 use serde_json::Value;
 
 use crate::app::App;
 use crate::caller::Caller;
 use crate::fault::Refusal;
+use crate::once::{Answer, Key};
 use crate::policy::Rule;
 
 /// The rule for `reset-status`. Clients that force a delete say so in the action.
@@ -16,13 +16,13 @@ pub(super) fn rule(wanted: &Value) -> Rule {
 }
 
 /// Ends what the cluster is busy with.
-pub(crate) async fn reset(app: &App, caller: &Caller, cluster: &Cluster) -> Result<StatusCode, Refusal> {
-    let id = cluster.id;
-    let ended = app
-        .store()
-        .reset_cluster(&cluster.project, id, None)
-        .await
-        .map_err(|error| Refusal::of_submission(error, Some(id)))?;
+pub(crate) async fn reset(app: &App, caller: &Caller, key: &Key, cluster: &Cluster) -> Result<Answer, Refusal> {
+    let (id, answer) = (cluster.id, Answer::accepted_empty());
+    let kept = key.keep(&answer, None);
+    let ended = match app.store().reset_cluster(&cluster.project, id, kept.as_ref()).await {
+        Ok(ended) => ended,
+        Err(error) => return key.settle(error, Some(id)).map(Answer::from),
+    };
     if let Some(task) = ended {
         tracing::info!(
             cluster.id = %id,
@@ -32,5 +32,5 @@ pub(crate) async fn reset(app: &App, caller: &Caller, cluster: &Cluster) -> Resu
             caller.identity.user
         );
     }
-    Ok(StatusCode::ACCEPTED)
+    Ok(answer)
 }

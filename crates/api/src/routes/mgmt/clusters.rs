@@ -2,15 +2,14 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
 use redtrove_core::ClusterId;
 use redtrove_engine::ports::OperatorCluster;
 
 use crate::app::App;
-use crate::body::JsonBody;
 use crate::caller::Caller;
 use crate::fault::Refusal;
 use crate::links::Links;
+use crate::once::{Answer, Once};
 use crate::paging::Paging;
 use crate::path::Segments;
 use crate::routes::clusters::{action, reset};
@@ -72,7 +71,11 @@ pub(crate) async fn show(
     path = "/v1.0/{project_id}/mgmt/clusters/{cluster_id}/action",
     tag = "mgmt",
     operation_id = "act_on_any_cluster",
-    params(("cluster_id" = uuid::Uuid, Path, description = "The id of the cluster.")),
+    params(
+        ("cluster_id" = uuid::Uuid, Path, description = "The id of the cluster."),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
+            description = "Makes the request one that may be sent again: it has one effect and one answer for a day."),
+    ),
     request_body(content = BTreeMap<String, serde_json::Value>, example = json!({"reset-task": {}})),
     responses((status = 202, description = "Accepted: the cluster's task is NONE."))
 )]
@@ -80,8 +83,11 @@ pub(crate) async fn act(
     State(app): State<App>,
     caller: Caller,
     path: Segments,
-    JsonBody(body): JsonBody<ActionAsk>,
-) -> Result<StatusCode, Refusal> {
+    Once { body, key }: Once<ActionAsk>,
+) -> Result<Answer, Refusal> {
+    if let Some(first) = key.first(&app).await? {
+        return Ok(first.into());
+    }
     let (name, _) = action::only_one(body)?;
     let found = known(&app, path.cluster()?).await?;
     if found.deleted_at.is_some() {
@@ -90,7 +96,7 @@ pub(crate) async fn act(
     if name != "reset-task" {
         return Err(action::unsupported(&name));
     }
-    reset::reset(&app, &caller, &found.cluster).await
+    reset::reset(&app, &caller, &key, &found.cluster).await
 }
 
 async fn known(app: &App, id: ClusterId) -> Result<OperatorCluster, Refusal> {

@@ -19,6 +19,7 @@ fn description(dir: PathBuf) -> Description {
         api: "http://x".to_owned(),
         token,
         project_id,
+        keystone: None,
         amqp: None,
         db,
         dir,
