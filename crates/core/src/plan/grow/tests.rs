@@ -7,6 +7,9 @@ use crate::plan::bench::{LIMITS, about, fresh, ids, instance, line, member, node
 use crate::slots::SlotRange;
 use crate::topology::Reach;
 
+/// Makes one thing wrong.
+type Spoil = fn(&mut Case);
+
 /// Three members that serve, and two that join.
 struct Case {
     serving: Vec<Member>,
@@ -114,7 +117,7 @@ fn a_member_that_does_not_answer_is_not_met_and_not_waited_for() {
 
 #[test]
 fn agreement_is_that_all_know_all_and_joiners_know_an_owner_of_each_slot() {
-    let spoil: [fn(&mut Case); 4] = [
+    let spoil: [Spoil; 4] = [
         |case| view(&mut case.serving[1]).nodes.retain(|line| line.id != node_id(4)),
         |case| view(&mut case.joiners[0]).nodes.retain(|line| line.id != node_id(4)),
         |case| about(view(&mut case.joiners[1]), 2).slots = SlotSet::empty(),
@@ -150,7 +153,7 @@ fn a_cluster_that_lost_slots_grows_all_the_same() {
 
 #[test]
 fn a_joiner_that_is_not_fresh_or_not_ours_is_not_let_in() {
-    let spoil: [(&str, fn(&mut Case)); 5] = [
+    let spoil: [(&str, Spoil); 5] = [
         ("keys", |case| view(&mut case.joiners[1]).keys = 1),
         ("slots", |case| about(view(&mut case.joiners[1]), 4).slots = SlotSet::from(SlotRange::new(1, 1).unwrap())),
         ("knows", |case| view(&mut case.joiners[1]).nodes.push(line(30, false, 0, SlotSet::empty()))),
