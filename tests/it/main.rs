@@ -1,5 +1,6 @@
 //! The whole system on one machine, one file a story: our three programs, redis-server, RabbitMQ, SQLite,
-//! Keystone.
+//! Keystone,
+//! OpenStack's own clients.
 //!
 //! The programs are those of the same build: `cargo build` makes them, and a story that does not find them says so.
 
@@ -8,6 +9,8 @@
 mod bad_input;
 #[cfg(test)]
 mod broker_away;
+#[cfg(test)]
+mod conformance;
 #[cfg(test)]
 mod delete_during_build;
 #[cfg(test)]

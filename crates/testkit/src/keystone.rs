@@ -37,6 +37,8 @@ pub const KEYSTONE: [Package; 3] = [
 const PORT: u16 = 5000;
 const WSGI: &str = "/usr/bin/keystone-wsgi-public";
 const UWSGI: &str = "uwsgi_python3";
+// Debian's own, which Keystone runs on.
+const PYTHON: &str = "/usr/bin/python3";
 /// A start takes about three seconds on two idle cores.
 const STARTS_WITHIN: Duration = Duration::from_secs(90);
 const STOPS_WITHIN: Duration = Duration::from_secs(10);
@@ -73,7 +75,7 @@ impl Server {
         let config = text(&dir.join("keystone.conf"))?;
         let database = text(&dir.join("keystone.db"))?;
         let stack = text(stack_dir)?;
-        run(dir, &stack, &program("python3")?, &["-c", WAL, &database], &[])?;
+        run(dir, &stack, &program(PYTHON)?, &["-c", WAL, &database], &[])?;
         let manage = program("keystone-manage")?;
         run(dir, &stack, &manage, &["--config-file", &config, "db_sync"], &[])?;
         let admin = [

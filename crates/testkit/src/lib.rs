@@ -3,6 +3,7 @@
 //! Plain blocking code on purpose: the developer's door (`cargo xtask`) is built from this crate and has to show
 //! its first line within seconds on a machine that has compiled nothing yet.
 
+pub mod clients;
 mod files;
 pub mod http;
 pub mod install;

@@ -1,9 +1,10 @@
 //! `cargo xtask test`: everything, on real servers.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use redtrove_testkit::clients::{Clients, PIP};
 use redtrove_testkit::install::{RABBITMQ, REDIS, find_program};
 use redtrove_testkit::keystone::{self, KEYSTONE, SharedKeystone};
 use redtrove_testkit::mariadb::MARIADB;
@@ -19,11 +20,14 @@ pub(crate) fn run() -> Result<()> {
 }
 
 pub(crate) fn run_with(interrupt: &Interrupt) -> Result<()> {
-    packages::provide(&[&[REDIS, RABBITMQ, MARIADB][..], &KEYSTONE].concat(), Consent::Given, interrupt)?;
+    packages::provide(&[&[REDIS, RABBITMQ, MARIADB, PIP][..], &KEYSTONE].concat(), Consent::Given, interrupt)?;
     say::heading("build");
     // Daemons and tests in one go: built apart, shared dependencies would differ in features and be compiled twice.
     compile::run(compile::cargo().args(["build", "--workspace", "--all-targets"]), interrupt)?;
 
+    say::heading("OpenStack's command lines");
+    Clients::install(&target()?)?;
+    interrupt.check()?;
     say::heading("start what the tests share: a broker and a Keystone");
     let (broker, keystone_server) = std::thread::scope(|scope| {
         let starting = scope.spawn(SharedKeystone::start);
@@ -55,6 +59,13 @@ pub(crate) fn run_with(interrupt: &Interrupt) -> Result<()> {
 /// Whether this is a machine of the continuous integration, where nothing may be left out.
 pub(crate) fn is_ci() -> bool {
     std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false")
+}
+
+/// cargo's target directory, where xtask was built.
+fn target() -> Result<PathBuf> {
+    let me = std::env::current_exe().context("cannot tell where xtask was built")?;
+    // target/debug/xtask
+    Ok(me.ancestors().nth(2).context("xtask has no place")?.to_owned())
 }
 
 /// nextest where it is found, else cargo's own runner.
