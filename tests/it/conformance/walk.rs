@@ -7,7 +7,7 @@ use crate::support::until;
 use crate::support::world::World;
 
 /// A network that only has to look like one.
-const MEMBER: &str = "flavor=redtrove.tiny,volume=1,nic='net-id=6f1ecbe5-6b7f-4e2a-9d60-0f6f1a1f3b6a',\
+const MEMBER: &str = "flavor=redtrove.tiny,volume=1,volume_type=fast,nic='net-id=6f1ecbe5-6b7f-4e2a-9d60-0f6f1a1f3b6a',\
                       availability_zone=nova";
 
 /// `admin` may be an administrator of another project, who finds clusters by their ids only.

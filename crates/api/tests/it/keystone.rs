@@ -3,6 +3,7 @@
 mod fake;
 mod own_token;
 mod service;
+mod tls;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
