@@ -24,6 +24,28 @@ struct Route {
     route: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Verdict {
+    verdict: &'static str,
+}
+
+/// How long Keystone takes to say what it thinks of a token, by how that ends.
+#[derive(Debug, Clone)]
+pub struct TokenChecks(Family<Verdict, Histogram, fn() -> Histogram>);
+
+impl Default for TokenChecks {
+    fn default() -> Self {
+        Self(Family::new_with_constructor(|| Histogram::new(BUCKETS)))
+    }
+}
+
+impl TokenChecks {
+    /// Counts one check.
+    pub fn count(&self, verdict: &'static str, took: Duration) {
+        self.0.get_or_create(&Verdict { verdict }).observe(took.as_secs_f64());
+    }
+}
+
 /// The API's own metrics, registered with the daemon's.
 #[derive(Debug, Clone)]
 pub struct ApiMetrics {
@@ -31,6 +53,8 @@ pub struct ApiMetrics {
     seconds: Family<Route, Histogram, fn() -> Histogram>,
     /// Wake-ups that did not reach the broker.
     pub publish_failures: Counter,
+    /// Checks of tokens by Keystone; none with static tokens.
+    pub token_checks: TokenChecks,
 }
 
 impl ApiMetrics {
@@ -41,10 +65,13 @@ impl ApiMetrics {
             requests: Family::default(),
             seconds: Family::new_with_constructor(new),
             publish_failures: Counter::default(),
+            token_checks: TokenChecks::default(),
         };
         metrics.register(|registry| {
             registry.register("api_requests", "Requests answered, by route and status", own.requests.clone());
             registry.register("api_request_seconds", "Time to an answer", own.seconds.clone());
+            let help = "Time to Keystone's word about a token that was not remembered";
+            registry.register("api_token_check_seconds", help, own.token_checks.0.clone());
             registry.register(
                 "api_publish_failures",
                 "Wake-ups that did not reach the broker; a sweeper found their tasks instead",
@@ -72,11 +99,13 @@ mod tests {
         let own = ApiMetrics::register(&metrics);
         own.count("GET", "/v1.0/{project_id}/clusters", 200, Duration::from_millis(3));
         own.publish_failures.inc();
+        own.token_checks.count("good", Duration::from_millis(20));
         let text = metrics.encode().unwrap();
         for line in [
             "redtrove_api_requests_total{method=\"GET\",route=\"/v1.0/{project_id}/clusters\",status=\"200\"} 1",
             "redtrove_api_request_seconds_bucket{le=\"0.005\",method=\"GET\",route=\"/v1.0/{project_id}/clusters\"} 1",
             "redtrove_api_publish_failures_total 1",
+            "redtrove_api_token_check_seconds_count{verdict=\"good\"} 1",
         ] {
             assert!(text.contains(line), "{line} not in\n{text}");
         }

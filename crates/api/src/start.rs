@@ -12,16 +12,16 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{App, Parts};
 use crate::auth::{Authenticator, Keystone, StaticTokens};
 use crate::config::{Auth, AuthStrategy, Config};
-use crate::metrics::ApiMetrics;
+use crate::metrics::{ApiMetrics, TokenChecks};
 
 /// Opens database, broker and tokens.
 pub async fn app(config: Config, shutdown: &Shutdown) -> anyhow::Result<App> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let authenticator = authenticator(&config.auth, clock.clone(), shutdown)?;
-    let store = store(&config).await?;
-    let bus = bus(&config, clock.clone(), shutdown)?;
     let numbers = Arc::new(Metrics::new("api", env!("CARGO_PKG_VERSION")));
     let api_metrics = ApiMetrics::register(&numbers);
+    let authenticator = authenticator(&config.auth, clock.clone(), api_metrics.token_checks.clone(), shutdown)?;
+    let store = store(&config).await?;
+    let bus = bus(&config, clock.clone(), shutdown)?;
     if let Some(monitoring) = &config.monitoring {
         let watched = store.clone();
         let health = Health::watch(shutdown, move || redtrove_store::health(watched.clone()));
@@ -44,7 +44,12 @@ fn bus(config: &Config, clock: Arc<dyn Clock>, shutdown: &Shutdown) -> anyhow::R
     Ok(Arc::new(Publisher::start(settings, "redtrove-api", clock, tasks, stop)))
 }
 
-fn authenticator(auth: &Auth, clock: Arc<dyn Clock>, shutdown: &Shutdown) -> anyhow::Result<Arc<dyn Authenticator>> {
+fn authenticator(
+    auth: &Auth,
+    clock: Arc<dyn Clock>,
+    checks: TokenChecks,
+    shutdown: &Shutdown,
+) -> anyhow::Result<Arc<dyn Authenticator>> {
     match auth.strategy {
         AuthStrategy::Static => {
             let file = auth.static_tokens_file.as_deref().context("[auth] static_tokens_file is required")?;
@@ -58,8 +63,8 @@ fn authenticator(auth: &Auth, clock: Arc<dyn Clock>, shutdown: &Shutdown) -> any
         }
         AuthStrategy::Keystone => {
             let config = auth.keystone.as_ref().context("[auth.keystone] is required")?;
-            let keystone = Keystone::new(config, clock).context("[auth.keystone] cannot be used")?;
-            let keystone = Arc::new(keystone);
+            let keystone = Keystone::new(config, clock, checks);
+            let keystone = Arc::new(keystone.context("[auth.keystone] cannot be used")?);
             shutdown.tasks().spawn(try_login(keystone.clone(), config.auth_url.to_string(), shutdown.token().clone()));
             Ok(keystone)
         }

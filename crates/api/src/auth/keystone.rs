@@ -26,6 +26,7 @@ use self::client::{Checked, Client, Trouble};
 use self::own_token::OwnToken;
 use super::{AuthError, Authenticator, Identity};
 use crate::config;
+use crate::metrics::TokenChecks;
 
 /// Tokens that are remembered at most, good or bad; about 10 MB.
 const REMEMBERED: u64 = 20_000;
@@ -61,6 +62,7 @@ pub struct Keystone {
     slots: Semaphore,
     clock: Arc<dyn Clock>,
     times: Times,
+    checks: TokenChecks,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -90,7 +92,7 @@ impl Expiry<[u8; 32], Known> for OwnTime {
 
 impl Keystone {
     /// Reads what the configuration names; asks nothing yet.
-    pub fn new(config: &config::Keystone, clock: Arc<dyn Clock>) -> Result<Self, KeystoneError> {
+    pub fn new(config: &config::Keystone, clock: Arc<dyn Clock>, checks: TokenChecks) -> Result<Self, KeystoneError> {
         let client = Client::new(config)?;
         let times = Times {
             keep: config.cache_seconds.duration(),
@@ -104,6 +106,7 @@ impl Keystone {
             slots: Semaphore::new(CHECKS_AT_A_TIME),
             clock,
             times,
+            checks,
         })
     }
 
@@ -126,11 +129,19 @@ impl Keystone {
             let _slot = self.slots.acquire().await.map_err(|_| Trouble::Closed)?;
             self.ask(token).await
         };
-        match tokio::time::timeout(self.times.check_within, work).await {
+        let began = tokio::time::Instant::now();
+        let answer = match tokio::time::timeout(self.times.check_within, work).await {
             Ok(Ok(checked)) => Ok(self.judge(checked)),
             Ok(Err(trouble)) => Err(AuthError::Unavailable(trouble.to_string())),
             Err(_) => Err(self.too_slow()),
-        }
+        };
+        let verdict = match &answer {
+            Ok(known) if known.verdict.is_ok() => "good",
+            Ok(_) => "refused",
+            Err(_) => "unavailable",
+        };
+        self.checks.count(verdict, began.elapsed());
+        answer
     }
 
     /// Asks with our own token, and once more with a new one if Keystone does not take it any longer.

@@ -14,6 +14,7 @@ use axum::routing::{any, get};
 use axum::{Json, Router};
 use redtrove_api::auth::Keystone;
 use redtrove_api::config;
+use redtrove_api::metrics::TokenChecks;
 use redtrove_core::Timestamp;
 use redtrove_engine::ports::Clock;
 use redtrove_service::SystemClock;
@@ -137,7 +138,7 @@ impl Fake {
 
     pub(crate) fn keystone_at(&self, more: &Value, clock: Arc<MovableClock>) -> Arc<Keystone> {
         let config: config::Keystone = serde_json::from_value(self.settings(more)).unwrap();
-        Arc::new(Keystone::new(&config, clock).unwrap())
+        Arc::new(Keystone::new(&config, clock, TokenChecks::default()).unwrap())
     }
 }
 

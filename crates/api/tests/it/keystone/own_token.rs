@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use redtrove_api::auth::Authenticator;
 use redtrove_api::config;
+use redtrove_api::metrics::TokenChecks;
 use serde_json::{Value, json};
 
 use super::fake::{Fake, Mood, MovableClock, PASSWORD};
@@ -64,7 +65,9 @@ async fn a_refused_login_is_not_tried_at_every_request_and_a_new_password_is_tak
     let config: config::Keystone = serde_json::from_value(fake.settings(&json!({}))).unwrap();
     let patient = config::Keystone { negative_cache_seconds: config.cache_seconds, ..config.clone() };
     std::fs::write(fake.password_file(), "wrong").unwrap();
-    let make = |config| redtrove_api::auth::Keystone::new(&config, Arc::new(MovableClock::default())).unwrap();
+    let make = |config| {
+        redtrove_api::auth::Keystone::new(&config, Arc::new(MovableClock::default()), TokenChecks::default()).unwrap()
+    };
     let keystone = make(patient);
     for _ in 0..5 {
         assert!(is_unavailable(&keystone, "canary-1").await);
@@ -100,7 +103,7 @@ async fn without_a_password_it_is_not_made() {
     let fake = Fake::start().await;
     let config: config::Keystone = serde_json::from_value(fake.settings(&json!({}))).unwrap();
     let make = |config: &config::Keystone| {
-        let made = redtrove_api::auth::Keystone::new(config, Arc::new(MovableClock::default()));
+        let made = redtrove_api::auth::Keystone::new(config, Arc::new(MovableClock::default()), TokenChecks::default());
         made.err().map(|error| error.to_string()).unwrap_or_default()
     };
     assert_eq!(make(&config), "");
