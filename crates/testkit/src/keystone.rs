@@ -29,7 +29,7 @@ use crate::wait::wait_for;
 
 /// Keystone and the server it runs in.
 pub const KEYSTONE: [Package; 3] = [
-    Package { name: "keystone", proof: &["keystone-manage", WSGI] },
+    Package { name: "python3-keystone", proof: &["keystone-manage", WSGI] },
     Package { name: "uwsgi-core", proof: &["uwsgi-core"] },
     Package { name: "uwsgi-plugin-python3", proof: &[UWSGI] },
 ];
