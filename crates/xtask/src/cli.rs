@@ -65,6 +65,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         what: Bench,
     },
+    /// Send a stack requests that are made up from its OpenAPI document
+    Schemathesis(SchemathesisOptions),
     /// Format, lint and architecture checks, then the tests
     Ci,
 }
@@ -73,6 +75,16 @@ pub(crate) enum Command {
 pub(crate) enum Bench {
     /// How long nodes take to become a cluster, against redis-cli --cluster create; writes docs/performance.md
     Formation(FormationOptions),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SchemathesisOptions {
+    /// The most cases of each operation that are drawn; those that the document itself gives come beside
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) cases: u32,
+    /// Where drawing begins: the same seed draws the same cases
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u32,
 }
 
 #[derive(Debug, Args)]

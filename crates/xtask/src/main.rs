@@ -1,4 +1,4 @@
-//! The developer's one door: demo, up, down, test, bench, ci.
+//! The developer's one door: demo, up, down, test, bench, schemathesis, ci.
 
 mod bench;
 mod ci;
@@ -9,6 +9,7 @@ mod interrupt;
 mod outcome;
 mod packages;
 mod say;
+mod schemathesis;
 mod stacks;
 mod tests;
 
@@ -38,6 +39,7 @@ fn run(command: Command) -> Result<()> {
         Command::Supervise { dir, restart } => stacks::supervise(&dir, restart),
         Command::Test => tests::run(),
         Command::Bench { what: Bench::Formation(options) } => bench::formation(&options),
+        Command::Schemathesis(options) => schemathesis::run(&options),
         Command::Ci => ci::run(),
     }
 }

@@ -32,7 +32,7 @@ pub(crate) async fn list(State(app): State<App>, links: Links) -> Result<Json<Da
     path = "/v1.0/{project_id}/datastores/{datastore}",
     tag = "datastores",
     operation_id = "show_datastore",
-    params(("datastore" = String, Path, description = "The id or name of the datastore.")),
+    params(("datastore" = String, Path, description = "The id or name of the datastore.", example = "redis")),
     responses((status = 200, body = DatastoreBody))
 )]
 pub(crate) async fn show(State(app): State<App>, links: Links, path: Segments) -> Result<Json<DatastoreBody>, Refusal> {
@@ -46,7 +46,7 @@ pub(crate) async fn show(State(app): State<App>, links: Links, path: Segments) -
     path = "/v1.0/{project_id}/datastores/{datastore}/versions",
     tag = "datastores",
     operation_id = "list_versions",
-    params(("datastore" = String, Path, description = "The id or name of the datastore.")),
+    params(("datastore" = String, Path, description = "The id or name of the datastore.", example = "redis")),
     responses((status = 200, body = VersionsBody))
 )]
 pub(crate) async fn list_versions(
@@ -65,8 +65,8 @@ pub(crate) async fn list_versions(
     tag = "datastores",
     operation_id = "show_version",
     params(
-        ("datastore" = String, Path, description = "The id or name of the datastore."),
-        ("version" = String, Path, description = "The id or name of the version."),
+        ("datastore" = String, Path, description = "The id or name of the datastore.", example = "redis"),
+        ("version" = String, Path, description = "The id or name of the version.", example = "7.0"),
     ),
     responses((status = 200, body = VersionBody))
 )]
@@ -86,8 +86,8 @@ pub(crate) async fn show_version(
     tag = "datastores",
     operation_id = "list_version_flavors",
     params(
-        ("datastore" = String, Path, description = "The id or name of the datastore."),
-        ("version" = String, Path, description = "The id or name of the version."),
+        ("datastore" = String, Path, description = "The id or name of the datastore.", example = "redis"),
+        ("version" = String, Path, description = "The id or name of the version.", example = "7.0"),
     ),
     responses((status = 200, body = FlavorsBody))
 )]
@@ -108,8 +108,8 @@ pub(crate) async fn list_flavors(
     tag = "datastores",
     operation_id = "list_version_volume_types",
     params(
-        ("datastore" = String, Path, description = "The id or name of the datastore."),
-        ("version" = String, Path, description = "The id or name of the version."),
+        ("datastore" = String, Path, description = "The id or name of the datastore.", example = "redis"),
+        ("version" = String, Path, description = "The id or name of the version.", example = "7.0"),
     ),
     responses((status = 200, body = VolumeTypesBody))
 )]

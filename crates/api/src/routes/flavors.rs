@@ -29,7 +29,7 @@ pub(crate) async fn list(State(app): State<App>, links: Links) -> Result<Json<Fl
     path = "/v1.0/{project_id}/flavors/{flavor_id}",
     tag = "flavors",
     operation_id = "show_flavor",
-    params(("flavor_id" = String, Path, description = "The id of the flavor.")),
+    params(("flavor_id" = String, Path, description = "The id of the flavor.", example = "2")),
     responses((status = 200, body = FlavorBody))
 )]
 pub(crate) async fn show(State(app): State<App>, links: Links, path: Segments) -> Result<Json<FlavorBody>, Refusal> {

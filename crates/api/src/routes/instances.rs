@@ -24,7 +24,7 @@ use crate::wire::{InstanceBody, InstancesBody, InstancesInDetailBody, Link, Modu
     operation_id = "list_instances",
     params(
         ("include_clustered" = Option<bool>, Query, description = "Whether members of clusters are listed too."),
-        ("limit" = Option<u32>, Query, minimum = 1, description = "The most entries in the answer."),
+        ("limit" = Option<u32>, Query, minimum = 1, description = "The most entries in the answer.", example = 20),
         ("marker" = Option<uuid::Uuid>, Query, description = "The last id of the page before."),
     ),
     responses((status = 200, body = InstancesBody))
@@ -48,7 +48,7 @@ pub(crate) async fn list(
     operation_id = "list_instances_in_detail",
     params(
         ("include_clustered" = Option<bool>, Query, description = "Whether members of clusters are listed too."),
-        ("limit" = Option<u32>, Query, minimum = 1, description = "The most entries in the answer."),
+        ("limit" = Option<u32>, Query, minimum = 1, description = "The most entries in the answer.", example = 20),
         ("marker" = Option<uuid::Uuid>, Query, description = "The last id of the page before."),
     ),
     responses((status = 200, body = InstancesInDetailBody))
@@ -87,7 +87,7 @@ async fn page(
     path = "/v1.0/{project_id}/instances/{instance_id}",
     tag = "instances",
     operation_id = "show_instance",
-    params(("instance_id" = uuid::Uuid, Path, description = "The id of the instance.")),
+    params(("instance_id" = uuid::Uuid, Path, description = "The id of the instance.", example = "416b0b16-ba55-4302-bbd3-ff566032e1c1")),
     responses((status = 200, body = InstanceBody))
 )]
 pub(crate) async fn show(
@@ -107,7 +107,7 @@ pub(crate) async fn show(
     path = "/v1.0/{project_id}/instances/{instance_id}/modules",
     tag = "instances",
     operation_id = "list_instance_modules",
-    params(("instance_id" = uuid::Uuid, Path, description = "The id of the instance.")),
+    params(("instance_id" = uuid::Uuid, Path, description = "The id of the instance.", example = "416b0b16-ba55-4302-bbd3-ff566032e1c1")),
     responses((status = 200, body = ModulesBody))
 )]
 pub(crate) async fn modules(

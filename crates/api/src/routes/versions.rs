@@ -9,7 +9,7 @@ use crate::links;
 use crate::wire::{Link, VersionInfo, VersionsInfo};
 
 /// The versions of this API.
-#[utoipa::path(get, path = "/", tag = "versions", responses((status = 200, body = VersionsInfo)), security(()))]
+#[utoipa::path(get, path = "/", tag = "versions", operation_id = "list_versions_of_the_api", responses((status = 200, body = VersionsInfo)), security(()))]
 pub(crate) async fn list(State(app): State<App>, headers: HeaderMap, extensions: Extensions) -> Json<VersionsInfo> {
     let href = format!("{}/v1.0/", links::base(&app, &headers, &extensions));
     let links = vec![Link { href, rel: "self" }];

@@ -10,6 +10,8 @@ mod daemon;
 #[cfg(test)]
 mod document;
 #[cfg(test)]
+mod error_rows;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod idempotency;

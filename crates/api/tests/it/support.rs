@@ -236,6 +236,16 @@ impl Service {
         counts
     }
 
+    /// What clusters, instances and tasks say that a refused request must not have changed.
+    pub(crate) async fn contents(&self) -> Vec<String> {
+        let mut connection = self.connection().await;
+        let sql = "SELECT 'c' || id || task || COALESCE(operation, '') || COALESCE(fault, '') || updated AS line \
+                   FROM clusters UNION SELECT 'i' || id || lifecycle || COALESCE(fault, '') || updated FROM instances \
+                   UNION SELECT 't' || id || state FROM tasks UNION SELECT 'q' || project_id || resource || in_use \
+                   FROM quota_usages ORDER BY line";
+        sqlx::query(sql).fetch_all(&mut connection).await.unwrap().iter().map(|row| row.get(0)).collect()
+    }
+
     async fn connection(&self) -> SqliteConnection {
         let url = format!("sqlite://{}/redtrove.db", self.directory.path().display());
         SqliteConnection::connect(&url).await.unwrap()

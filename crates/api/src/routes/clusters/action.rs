@@ -21,12 +21,15 @@ use crate::wire::ActionAsk;
     tag = "clusters",
     operation_id = "act_on_cluster",
     params(
-        ("cluster_id" = uuid::Uuid, Path, description = "The id of the cluster."),
+        ("cluster_id" = uuid::Uuid, Path, description = "The id of the cluster.", example = "edaac9ca-b5e1-4028-adb7-fa7653e11224"),
         ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
             description = "Makes the request one that may be sent again: it has one effect and one answer for a day."),
     ),
     request_body(content = BTreeMap<String, serde_json::Value>, example = json!({"reset-status": {}})),
-    responses((status = 202, description = "Accepted."))
+    responses(
+        (status = 202, description = "Accepted."),
+        (status = 501, description = "This installation does not do that."),
+    )
 )]
 pub(crate) async fn act(
     state: State<App>,
@@ -44,12 +47,15 @@ pub(crate) async fn act(
     tag = "clusters",
     operation_id = "act_on_cluster_at_action",
     params(
-        ("cluster_id" = uuid::Uuid, Path, description = "The id of the cluster."),
+        ("cluster_id" = uuid::Uuid, Path, description = "The id of the cluster.", example = "edaac9ca-b5e1-4028-adb7-fa7653e11224"),
         ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
             description = "Makes the request one that may be sent again: it has one effect and one answer for a day."),
     ),
     request_body(content = BTreeMap<String, serde_json::Value>, example = json!({"reset-status": {}})),
-    responses((status = 202, description = "Accepted."))
+    responses(
+        (status = 202, description = "Accepted."),
+        (status = 501, description = "This installation does not do that."),
+    )
 )]
 pub(crate) async fn act_at_action(
     state: State<App>,

@@ -20,8 +20,19 @@ use crate::wire::{ClusterBody, CreateAsk};
     operation_id = "create_cluster",
     params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
         description = "Makes the request one that may be sent again: it has one effect and one answer for a day.")),
-    request_body = CreateAsk,
-    responses((status = 202, body = ClusterBody, description = "Accepted: the cluster is being built."))
+    request_body(content = CreateAsk, example = json!({"cluster": {
+        "name": "redis-clstr",
+        "datastore": {"type": "redis", "version": "7.0"},
+        "instances": [{"flavorRef": "1", "volume": {"size": 2}}, {"flavorRef": "1", "volume": {"size": 2}}],
+    }})),
+    responses(
+        (status = 202, body = ClusterBody, description = "Accepted: the cluster is being built."),
+        (status = 403, description = "An instance without flavor, a flavor without local storage, another project, policy."),
+        (status = 404, description = "Flavor, datastore, version or module not found."),
+        (status = 413, description = "A quota, the largest volume or the longest body is exceeded."),
+        (status = 422, description = "The Idempotency-Key came before, with another body."),
+        (status = 501, description = "Clusters, or volumes, are switched off."),
+    )
 )]
 pub(crate) async fn create(
     State(app): State<App>,

@@ -15,7 +15,7 @@ use crate::path::Segments;
     path = "/v1.0/{project_id}/clusters/{cluster_id}",
     tag = "clusters",
     operation_id = "delete_cluster",
-    params(("cluster_id" = uuid::Uuid, Path, description = "The id of the cluster.")),
+    params(("cluster_id" = uuid::Uuid, Path, description = "The id of the cluster.", example = "edaac9ca-b5e1-4028-adb7-fa7653e11224")),
     responses((status = 202, description = "Accepted: the cluster is being deleted."))
 )]
 pub(crate) async fn delete(State(app): State<App>, caller: Caller, path: Segments) -> Result<StatusCode, Refusal> {

@@ -18,7 +18,7 @@ use crate::wire::ClustersBody;
     tag = "clusters",
     operation_id = "list_clusters",
     params(
-        ("limit" = Option<u32>, Query, minimum = 1, description = "The most entries in the answer."),
+        ("limit" = Option<u32>, Query, minimum = 1, description = "The most entries in the answer.", example = 20),
         ("marker" = Option<uuid::Uuid>, Query, description = "The last id of the page before."),
     ),
     responses((status = 200, body = ClustersBody))

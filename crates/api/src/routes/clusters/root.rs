@@ -15,7 +15,8 @@ use crate::path::Segments;
     path = "/v1.0/{project_id}/clusters/{cluster_id}/root",
     tag = "clusters",
     operation_id = "show_root",
-    params(("cluster_id" = uuid::Uuid, Path, description = "The id of the cluster.")),
+    params(("cluster_id" = uuid::Uuid, Path, description = "The id of the cluster.", example = "edaac9ca-b5e1-4028-adb7-fa7653e11224")),
+    responses((status = 400, description = "Clusters have no root user."))
 )]
 pub(crate) async fn show(state: State<App>, caller: Caller, path: Segments) -> Result<(), Refusal> {
     refuse(state, caller, path, "show_root").await
@@ -27,7 +28,8 @@ pub(crate) async fn show(state: State<App>, caller: Caller, path: Segments) -> R
     path = "/v1.0/{project_id}/clusters/{cluster_id}/root",
     tag = "clusters",
     operation_id = "enable_root",
-    params(("cluster_id" = uuid::Uuid, Path, description = "The id of the cluster.")),
+    params(("cluster_id" = uuid::Uuid, Path, description = "The id of the cluster.", example = "edaac9ca-b5e1-4028-adb7-fa7653e11224")),
+    responses((status = 400, description = "Clusters have no root user."))
 )]
 pub(crate) async fn enable(state: State<App>, caller: Caller, path: Segments) -> Result<(), Refusal> {
     refuse(state, caller, path, "enable_root").await
@@ -39,7 +41,8 @@ pub(crate) async fn enable(state: State<App>, caller: Caller, path: Segments) ->
     path = "/v1.0/{project_id}/clusters/{cluster_id}/root",
     tag = "clusters",
     operation_id = "disable_root",
-    params(("cluster_id" = uuid::Uuid, Path, description = "The id of the cluster.")),
+    params(("cluster_id" = uuid::Uuid, Path, description = "The id of the cluster.", example = "edaac9ca-b5e1-4028-adb7-fa7653e11224")),
+    responses((status = 400, description = "Clusters have no root user."))
 )]
 pub(crate) async fn disable(state: State<App>, caller: Caller, path: Segments) -> Result<(), Refusal> {
     refuse(state, caller, path, "disable_root").await

@@ -19,7 +19,7 @@ use crate::wire::ClusterBody;
     path = "/v1.0/{project_id}/clusters/{cluster_id}",
     tag = "clusters",
     operation_id = "show_cluster",
-    params(("cluster_id" = uuid::Uuid, Path, description = "The id of the cluster.")),
+    params(("cluster_id" = uuid::Uuid, Path, description = "The id of the cluster.", example = "edaac9ca-b5e1-4028-adb7-fa7653e11224")),
     responses((status = 200, body = ClusterBody))
 )]
 pub(crate) async fn show(

@@ -19,8 +19,8 @@ use crate::wire::InstanceBody;
     tag = "clusters",
     operation_id = "show_cluster_instance",
     params(
-        ("cluster_id" = uuid::Uuid, Path, description = "The id of the cluster."),
-        ("instance_id" = uuid::Uuid, Path, description = "The id of the member."),
+        ("cluster_id" = uuid::Uuid, Path, description = "The id of the cluster.", example = "edaac9ca-b5e1-4028-adb7-fa7653e11224"),
+        ("instance_id" = uuid::Uuid, Path, description = "The id of the member.", example = "416b0b16-ba55-4302-bbd3-ff566032e1c1"),
     ),
     responses((status = 200, body = InstanceBody))
 )]

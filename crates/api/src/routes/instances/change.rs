@@ -15,7 +15,8 @@ use crate::path::Segments;
     path = "/v1.0/{project_id}/instances/{instance_id}",
     tag = "instances",
     operation_id = "act_on_instance",
-    params(("instance_id" = uuid::Uuid, Path, description = "The id of the instance.")),
+    params(("instance_id" = uuid::Uuid, Path, description = "The id of the instance.", example = "416b0b16-ba55-4302-bbd3-ff566032e1c1")),
+    responses((status = 501, description = "Members of clusters change only with their cluster."))
 )]
 pub(crate) async fn act(state: State<App>, caller: Caller, path: Segments) -> Result<(), Refusal> {
     refuse(state, caller, path).await
@@ -27,7 +28,8 @@ pub(crate) async fn act(state: State<App>, caller: Caller, path: Segments) -> Re
     path = "/v1.0/{project_id}/instances/{instance_id}/action",
     tag = "instances",
     operation_id = "act_on_instance_at_action",
-    params(("instance_id" = uuid::Uuid, Path, description = "The id of the instance.")),
+    params(("instance_id" = uuid::Uuid, Path, description = "The id of the instance.", example = "416b0b16-ba55-4302-bbd3-ff566032e1c1")),
+    responses((status = 501, description = "Members of clusters change only with their cluster."))
 )]
 pub(crate) async fn act_at_action(state: State<App>, caller: Caller, path: Segments) -> Result<(), Refusal> {
     refuse(state, caller, path).await
@@ -39,7 +41,8 @@ pub(crate) async fn act_at_action(state: State<App>, caller: Caller, path: Segme
     path = "/v1.0/{project_id}/instances/{instance_id}",
     tag = "instances",
     operation_id = "update_instance",
-    params(("instance_id" = uuid::Uuid, Path, description = "The id of the instance.")),
+    params(("instance_id" = uuid::Uuid, Path, description = "The id of the instance.", example = "416b0b16-ba55-4302-bbd3-ff566032e1c1")),
+    responses((status = 501, description = "Members of clusters change only with their cluster."))
 )]
 pub(crate) async fn update(state: State<App>, caller: Caller, path: Segments) -> Result<(), Refusal> {
     refuse(state, caller, path).await
@@ -51,7 +54,8 @@ pub(crate) async fn update(state: State<App>, caller: Caller, path: Segments) ->
     path = "/v1.0/{project_id}/instances/{instance_id}",
     tag = "instances",
     operation_id = "edit_instance",
-    params(("instance_id" = uuid::Uuid, Path, description = "The id of the instance.")),
+    params(("instance_id" = uuid::Uuid, Path, description = "The id of the instance.", example = "416b0b16-ba55-4302-bbd3-ff566032e1c1")),
+    responses((status = 501, description = "Members of clusters change only with their cluster."))
 )]
 pub(crate) async fn edit(state: State<App>, caller: Caller, path: Segments) -> Result<(), Refusal> {
     refuse(state, caller, path).await
@@ -63,7 +67,8 @@ pub(crate) async fn edit(state: State<App>, caller: Caller, path: Segments) -> R
     path = "/v1.0/{project_id}/instances/{instance_id}",
     tag = "instances",
     operation_id = "delete_instance",
-    params(("instance_id" = uuid::Uuid, Path, description = "The id of the instance.")),
+    params(("instance_id" = uuid::Uuid, Path, description = "The id of the instance.", example = "416b0b16-ba55-4302-bbd3-ff566032e1c1")),
+    responses((status = 501, description = "Members of clusters change only with their cluster."))
 )]
 pub(crate) async fn delete(state: State<App>, caller: Caller, path: Segments) -> Result<(), Refusal> {
     refuse(state, caller, path).await

@@ -24,7 +24,7 @@ use crate::wire::{ActionAsk, OperatorClusterBody, OperatorClustersBody};
     operation_id = "list_all_clusters",
     params(
         ("deleted" = Option<bool>, Query, description = "Those that are deleted, or those that are not; both without."),
-        ("limit" = Option<u32>, Query, minimum = 1, description = "The most entries in the answer."),
+        ("limit" = Option<u32>, Query, minimum = 1, description = "The most entries in the answer.", example = 20),
         ("marker" = Option<uuid::Uuid>, Query, description = "The last id of the page before."),
     ),
     responses((status = 200, body = OperatorClustersBody))
@@ -47,7 +47,7 @@ pub(crate) async fn list(
     path = "/v1.0/{project_id}/mgmt/clusters/{cluster_id}",
     tag = "mgmt",
     operation_id = "show_any_cluster",
-    params(("cluster_id" = uuid::Uuid, Path, description = "The id of the cluster.")),
+    params(("cluster_id" = uuid::Uuid, Path, description = "The id of the cluster.", example = "edaac9ca-b5e1-4028-adb7-fa7653e11224")),
     responses((status = 200, body = OperatorClusterBody))
 )]
 pub(crate) async fn show(
@@ -72,11 +72,11 @@ pub(crate) async fn show(
     tag = "mgmt",
     operation_id = "act_on_any_cluster",
     params(
-        ("cluster_id" = uuid::Uuid, Path, description = "The id of the cluster."),
+        ("cluster_id" = uuid::Uuid, Path, description = "The id of the cluster.", example = "edaac9ca-b5e1-4028-adb7-fa7653e11224"),
         ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
             description = "Makes the request one that may be sent again: it has one effect and one answer for a day."),
     ),
-    request_body(content = BTreeMap<String, serde_json::Value>, example = json!({"reset-task": {}})),
+    request_body(content = BTreeMap<String, serde_json::Value>, description = "One key: reset-task.", example = json!({"reset-task": {}})),
     responses((status = 202, description = "Accepted: the cluster's task is NONE."))
 )]
 pub(crate) async fn act(
