@@ -45,8 +45,9 @@ impl Caller {
     }
 
     /// The caller as the engine knows one, acting on what is `project`'s.
-    pub fn asker(&self, project: ProjectId) -> Asker {
-        Asker { project, request: self.request.clone(), traceparent: self.traceparent.clone() }
+    pub fn asker(&self, app: &App, project: ProjectId) -> Asker {
+        let time_limit = app.config().api.cluster_usage_timeout.duration();
+        Asker { project, request: self.request.clone(), traceparent: self.traceparent.clone(), time_limit }
     }
 }
 

@@ -13,6 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 
 pub use self::keystone::Keystone;
 pub use self::network::Network;
+use crate::layers;
 use crate::policy::{Rule, Who};
 
 /// The whole file.
@@ -61,11 +62,15 @@ impl DaemonConfig for Config {
             AuthStrategy::Static => ("auth.static_tokens_file", self.auth.static_tokens_file.is_some()),
             AuthStrategy::Keystone => ("auth.keystone", self.auth.keystone.is_some()),
         };
-        if there {
-            return Ok(());
+        if !there {
+            let problem = format!("is required with strategy = \"{}\"", self.auth.strategy);
+            return Err(Complaint { key, problem });
         }
-        let problem = format!("is required with strategy = \"{}\"", self.auth.strategy);
-        Err(Complaint { key, problem })
+        if self.api.agent_call_low_timeout.duration() >= layers::TIME_LIMIT {
+            let problem = format!("must be less than {}, when every request is given up", layers::TIME_LIMIT.as_secs());
+            return Err(Complaint { key: "api.agent_call_low_timeout", problem });
+        }
+        Ok(())
     }
 }
 
@@ -88,6 +93,8 @@ pub struct Api {
     pub max_body_bytes: Count,
     /// How long an operation on a cluster may take, seconds. Default 36000, as Trove.
     pub cluster_usage_timeout: Seconds,
+    /// How long the answer to a shrink waits for what the guests say, seconds, less than 60. Default 15, as Trove.
+    pub agent_call_low_timeout: Seconds,
 }
 
 impl Api {
@@ -107,6 +114,7 @@ impl Default for Api {
             clusters_page_size: Count::clamped(20),
             max_body_bytes: Count::clamped(262_144),
             cluster_usage_timeout: Seconds::clamped(36_000),
+            agent_call_low_timeout: Seconds::clamped(15),
         }
     }
 }

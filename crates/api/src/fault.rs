@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use redtrove_core::{ClusterId, Fault, FaultKind, RequestId};
 use redtrove_engine::ports::{StoreError, SubmitError};
 use redtrove_engine::submit::fault_of;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// A request that is not answered as asked.
 #[derive(Debug)]
@@ -24,6 +24,17 @@ impl Refusal {
     /// 404 for what is neither there nor anywhere else that the caller may see, in Trove's words.
     pub fn no_resource(id: impl std::fmt::Display) -> Self {
         Fault::not_found(format!("Resource {id} cannot be found.")).into()
+    }
+
+    /// The HTTP status.
+    pub fn code(&self) -> u16 {
+        self.fault.kind.code()
+    }
+
+    /// The body, as Trove writes it.
+    pub fn body(&self) -> Value {
+        let (name, code) = (self.fault.kind.name(), self.fault.kind.code());
+        json!({ name: { "code": code, "message": self.fault.message } })
     }
 
     /// The refusal of a submission that the database did not take.
@@ -60,10 +71,8 @@ impl From<StoreError> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let kind = self.fault.kind;
-        let status = StatusCode::from_u16(kind.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let body = json!({ kind.name(): { "code": kind.code(), "message": self.fault.message } });
-        let mut response = (status, Json(body)).into_response();
+        let status = StatusCode::from_u16(self.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(self.body())).into_response();
         if let Some((name, value)) = self.header {
             response.headers_mut().insert(name, value);
         }

@@ -23,7 +23,7 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-
 /// Where OpenStack's clients put their token.
 pub const TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 /// A request that takes longer is given up; slow work happens in tasks, never in a request.
-const TIME_LIMIT: Duration = Duration::from_secs(60);
+pub const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 /// Puts `routes` into everything that happens around a request.
 pub fn around(routes: Router<App>, app: App) -> Router {

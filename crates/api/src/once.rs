@@ -103,8 +103,26 @@ impl Key {
 
     /// The answer, to be kept with what it says was done.
     pub fn keep(&self, answer: &Answer, task: Option<TaskId>) -> Option<KeptAnswer> {
-        let (status, body) = (answer.status.as_u16(), answer.body.clone());
+        let (status, body) = (Some(answer.status.as_u16()), answer.body.clone());
         self.0.clone().map(|key| KeptAnswer { key, status, body, task })
+    }
+
+    /// The key itself, for an answer that is not known yet.
+    pub fn open(&self) -> Option<RequestKey> {
+        self.0.clone()
+    }
+
+    /// Keeps what an answer turned out to be that was not known when it was asked for.
+    /// If that fails, whoever asks again finds out for himself.
+    pub async fn settle_late(&self, app: &App, outcome: &Result<Answer, Refusal>) {
+        let Some(key) = &self.0 else { return };
+        let (status, body) = match outcome {
+            Ok(answer) => (answer.status.as_u16(), answer.body.clone()),
+            Err(refusal) => (refusal.code(), refusal.body().to_string()),
+        };
+        if let Err(error) = app.store().settle_answer(&key.id, status, &body).await {
+            tracing::info!("an answer stays open that was given: {error}");
+        }
     }
 
     /// What to do with a submission that was not taken: if it was because the same request came a moment before, that
@@ -135,6 +153,11 @@ impl Answer {
         Ok(Self { status: StatusCode::ACCEPTED, body, replayed: false })
     }
 
+    /// The same answer, given to a request that came again.
+    pub fn again(self) -> Self {
+        Self { replayed: true, ..self }
+    }
+
     /// 202 without a body.
     pub fn accepted_empty() -> Self {
         Self { status: StatusCode::ACCEPTED, body: String::new(), replayed: false }
@@ -143,7 +166,7 @@ impl Answer {
 
 impl From<KeptAnswer> for Answer {
     fn from(kept: KeptAnswer) -> Self {
-        let status = StatusCode::from_u16(kept.status).unwrap_or(StatusCode::ACCEPTED);
+        let status = kept.status.and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or(StatusCode::ACCEPTED);
         Self { status, body: kept.body, replayed: true }
     }
 }

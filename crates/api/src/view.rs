@@ -8,8 +8,8 @@ use redtrove_core::cluster::{Cluster, ClusterTask};
 use redtrove_core::instance::{Instance, Lifecycle};
 use redtrove_core::placement::Locality;
 use redtrove_core::status::member_status;
-use redtrove_engine::ports::{NewTask, OperatorCluster};
-use redtrove_engine::task::Task;
+use redtrove_engine::ports::OperatorCluster;
+use redtrove_engine::task::{Task, TaskKind};
 
 use crate::app::App;
 use crate::links::Links;
@@ -224,9 +224,10 @@ pub fn operation(task: &Task) -> Option<OperationView> {
     (!task.state.is_end()).then(view)
 }
 
-/// What begins to work on a cluster.
-pub fn new_operation(task: &NewTask) -> OperationView {
-    OperationView { id: task.id.to_string(), kind: task.kind.name(), step: None, progress: None }
+/// What has just begun to work on a cluster, as its own row says.
+pub fn begun(cluster: &Cluster) -> Option<OperationView> {
+    let kind = TaskKind::ALL.into_iter().find(|kind| kind.cluster_task() == cluster.task)?;
+    Some(OperationView { id: cluster.operation?.to_string(), kind: kind.name(), step: None, progress: None })
 }
 
 fn datastore_ref(label: &DatastoreLabel) -> DatastoreRef {

@@ -13,7 +13,10 @@ pub use answer::{
     ModulesBody, OperationView, TaskView, VersionBody, VersionInfo, VersionItem, VersionView, VersionsBody,
     VersionsInfo, Volume, VolumeTypesBody,
 };
-pub use ask::{ActionAsk, ClusterAsk, CreateAsk, DatastoreAsk, InstanceAsk, ModuleAsk, NicAsk, VolumeAsk};
+pub use ask::{
+    ActionAsk, ClusterAsk, CreateAsk, DatastoreAsk, GrowAsk, InstanceAsk, InstanceRef, LeaverAsk, ModuleAsk, NicAsk,
+    ShrinkAsk, VolumeAsk,
+};
 pub use operators::{
     OperatorClusterBody, OperatorClustersBody, Operators, QuotaLimits, QuotaView, QuotasAsk, QuotasBody, QuotasSetBody,
 };

@@ -8,7 +8,7 @@ mod operators;
 mod quota;
 mod store;
 
-pub use answer::{ANSWERS_KEPT, KeptAnswer, RequestKey};
+pub use answer::{ANSWERS_KEPT, Body, KeptAnswer, LateAnswer, RequestKey};
 pub use bus::{Bus, BusError, NoBus, WakeUp};
 pub use compute::{Compute, ComputeError, Destroyed, InstanceSpec, Keep, Machine};
 pub use guests::{Guest, GuestError, GuestStatus, Guests, Order, PrepareSpec, Seen};

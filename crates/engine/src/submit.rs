@@ -8,12 +8,11 @@ use redtrove_core::instance::Instance;
 use redtrove_core::request::{CreateCluster, GrowCluster, MOST_MEMBERS, MemberRequest, ShrinkCluster};
 use redtrove_core::slots::divide;
 use redtrove_core::{ClusterId, Fault, InstanceId, ProjectId, RequestId, TaskId};
-
 use tokio::time::{Instant, sleep};
 
 use crate::ports::{
-    Clock, DeleteSubmitted, Growth, Joiner, KeptAnswer, Limits, NewCluster, NewInstance, NewTask, Store, StoreError,
-    SubmitError, WakeUp,
+    Clock, DeleteSubmitted, Growth, Joiner, KeptAnswer, LateAnswer, Limits, NewCluster, NewInstance, NewTask,
+    RequestKey, Store, StoreError, SubmitError, WakeUp,
 };
 use crate::task::{Task, TaskKind, Verdict};
 
@@ -29,17 +28,19 @@ pub struct Asker {
     pub request: RequestId,
     /// The W3C trace context of the request.
     pub traceparent: Option<String>,
+    /// How long what is asked for may take.
+    pub time_limit: Duration,
 }
 
 impl Asker {
     /// A task on a whole cluster, whose verdict nobody waits for.
-    fn task(&self, kind: TaskKind, time_limit: Duration, clock: &dyn Clock) -> NewTask {
+    fn task(&self, kind: TaskKind, clock: &dyn Clock) -> NewTask {
         NewTask {
             id: TaskId(clock.ordered_id()),
             kind,
             request: self.request.clone(),
             traceparent: self.traceparent.clone(),
-            time_limit,
+            time_limit: self.time_limit,
             members: Vec::new(),
             verdict_within: None,
         }
@@ -72,7 +73,6 @@ impl Creation {
         asker: &Asker,
         wanted: &CreateCluster,
         limits: Limits,
-        time_limit: Duration,
     ) -> Result<Self, SubmitError> {
         // A request has 1 to 1000 members, so this cannot fail; if it ever does, it is not the tenant's mistake.
         let slots = divide(wanted.members().len()).map_err(|error| StoreError::Broken(error.into()))?;
@@ -88,16 +88,11 @@ impl Creation {
             locality: wanted.locality(),
             instances: instances.collect(),
             created: store.now().await?,
-            task: asker.task(TaskKind::CreateCluster, time_limit, clock),
+            task: asker.task(TaskKind::CreateCluster, clock),
             limits,
             answer: None,
         };
         Ok(Self { new, datastore: wanted.datastore().clone() })
-    }
-
-    /// The task that will make it.
-    pub fn task(&self) -> &NewTask {
-        &self.new.task
     }
 
     /// The cluster and its members, as they will read once it is taken.
@@ -154,7 +149,7 @@ pub async fn grow(
     cluster: ClusterId,
     wanted: &GrowCluster,
     limits: Limits,
-    time_limit: Duration,
+    answer: Option<LateAnswer>,
 ) -> Result<(WakeUp, Cluster, Vec<Instance>), SubmitError> {
     let joiners: Vec<Joiner> = wanted
         .members()
@@ -168,14 +163,14 @@ pub async fn grow(
         })
         .collect();
     let members = joiners.iter().map(|joiner| joiner.id).collect();
-    let task = NewTask { members, ..asker.task(TaskKind::GrowCluster, time_limit, clock) };
-    let growth = Growth { cluster, project: asker.project.clone(), joiners, task, limits };
+    let task = NewTask { members, ..asker.task(TaskKind::GrowCluster, clock) };
+    let growth = Growth { cluster, project: asker.project.clone(), joiners, task, limits, answer };
     let (row, instances) = store.grow_cluster(&growth).await?;
     Ok((wake_up(cluster, &growth.task), row, instances))
 }
 
 /// Takes a request to remove members. Whoever asks may wait `verdict_within` for the task's verdict
-/// ([`await_verdict`]).
+/// ([`await_verdict`]). With a key, the answer is kept open until whoever asked settles it.
 pub async fn shrink(
     store: &dyn Store,
     clock: &dyn Clock,
@@ -183,14 +178,15 @@ pub async fn shrink(
     cluster: ClusterId,
     wanted: &ShrinkCluster,
     verdict_within: Duration,
-    time_limit: Duration,
+    key: Option<RequestKey>,
 ) -> Result<WakeUp, SubmitError> {
     let task = NewTask {
         members: wanted.leavers().to_vec(),
         verdict_within: Some(verdict_within),
-        ..asker.task(TaskKind::ShrinkCluster, time_limit, clock)
+        ..asker.task(TaskKind::ShrinkCluster, clock)
     };
-    store.shrink_cluster(&asker.project, cluster, &task).await?;
+    let answer = key.map(|key| KeptAnswer { key, status: None, body: String::new(), task: Some(task.id) });
+    store.shrink_cluster(&asker.project, cluster, &task, answer.as_ref()).await?;
     Ok(wake_up(cluster, &task))
 }
 
@@ -221,9 +217,8 @@ pub async fn delete(
     clock: &dyn Clock,
     asker: &Asker,
     cluster: ClusterId,
-    time_limit: Duration,
 ) -> Result<Option<WakeUp>, SubmitError> {
-    let task = asker.task(TaskKind::DeleteCluster, time_limit, clock);
+    let task = asker.task(TaskKind::DeleteCluster, clock);
     match store.delete_cluster(&asker.project, cluster, &task).await? {
         DeleteSubmitted::Taken => Ok(Some(wake_up(cluster, &task))),
         DeleteSubmitted::UnderWay(_) => Ok(None),

@@ -11,7 +11,12 @@ const ANSWER: &str = "SELECT * FROM answers WHERE id = ?";
 const SET_ANSWER: &str =
     "UPDATE answers SET body_hash = ?, status = ?, body = ?, task_id = ?, created = ? WHERE id = ?";
 
+const SETTLE: &str = "UPDATE answers SET status = ?, body = ? WHERE id = ? AND status = ?";
+
 const FORGET: &str = "DELETE FROM answers WHERE created <= ?";
+
+/// The status of an answer that hangs on a verdict.
+const OPEN: u16 = 0;
 
 impl<B: Backend> SqlStore<B> {
     /// See `Store::answer`.
@@ -19,26 +24,45 @@ impl<B: Backend> SqlStore<B> {
         let Some(row) = self.row(ANSWER, values![id]).await? else { return Ok(None) };
         still_kept(&row, self.clock().await?)
     }
+
+    /// See `Store::settle_answer`.
+    pub(crate) async fn close_answer(&self, id: &str, status: u16, body: &str) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        tx.execute(SETTLE, values![u32::from(status), body, id, u32::from(OPEN)]).await?;
+        tx.commit().await
+    }
 }
 
-/// Keeps an answer with what the transaction does, or finds that the request was answered before. The first statement
-/// holds the row of the key, so that of two at the same time the second waits for the first. Answers whose time is
-/// over go with it: there is no better moment, as none come to be but here.
+/// Keeps an answer with what the transaction does, or finds that the request was answered before.
 pub(crate) async fn keep_answer<B: Backend>(tx: &mut Tx<B>, answer: Option<&KeptAnswer>) -> Result<(), SubmitError> {
     let Some(answer) = answer else { return Ok(()) };
-    let (id, now) = (answer.key.id.as_str(), tx.now);
+    hold_answer(tx, &answer.key).await?;
+    Ok(write_answer(tx, answer).await?)
+}
+
+/// Finds whether the request was answered before. The first statement of its transaction: it holds the row of the key,
+/// so that of two at the same time the second waits for the first.
+pub(crate) async fn hold_answer<B: Backend>(tx: &mut Tx<B>, key: &RequestKey) -> Result<(), SubmitError> {
+    let (id, now) = (key.id.as_str(), tx.now);
     tx.execute(B::KEEP_ANSWER, values![id, now]).await?;
     let row = rows::present(tx.one(ANSWER, values![id]).await?, "answer")?;
-    if let Some(first) = still_kept(&row, now)? {
-        return Err(SubmitError::Answered(Box::new(first)));
+    match still_kept(&row, now)? {
+        Some(first) => Err(SubmitError::Answered(Box::new(first))),
+        None => Ok(()),
     }
+}
+
+/// Writes the answer of a key that is held. Answers whose time is over go with it: there is no better moment, as none
+/// come to be but here.
+pub(crate) async fn write_answer<B: Backend>(tx: &mut Tx<B>, answer: &KeptAnswer) -> Result<(), StoreError> {
+    let now = tx.now;
     let values = values![
         answer.key.body.as_str(),
-        u32::from(answer.status),
+        u32::from(answer.status.unwrap_or(OPEN)),
         answer.body.as_str(),
         answer.task.map(printed),
         now,
-        id,
+        answer.key.id.as_str(),
     ];
     tx.execute(SET_ANSWER, values).await?;
     tx.execute(FORGET, values![expired_before(now)]).await?;
@@ -59,7 +83,7 @@ fn still_kept(row: &impl Columns, now: Timestamp) -> Result<Option<KeptAnswer>, 
     }
     Ok(Some(KeptAnswer {
         key: RequestKey { id: rows::present(rows::text(row, "id")?, "id")?, body: body_hash },
-        status: rows::number(row, "status")?,
+        status: Some(rows::number(row, "status")?).filter(|status| *status != OPEN),
         body: rows::present(rows::text(row, "body")?, "body")?,
         task: rows::parsed_or_null(row, "task_id")?,
     }))

@@ -59,6 +59,8 @@ macro_rules! for_each_case {
             answers::racing_requests_of_one_key_have_one_effect,
             answers::a_request_that_was_refused_may_come_again,
             answers::a_reset_is_answered_once_too,
+            answers::a_grow_keeps_an_answer_made_of_its_rows,
+            answers::a_shrinks_answer_is_open_until_it_is_settled,
             operators::a_reset_ends_a_build,
             operators::a_reset_of_a_cluster_that_is_not_busy_changes_nothing,
             operators::a_reset_of_a_delete_leaves_members_on_their_way_out,
@@ -299,7 +301,7 @@ impl Bed {
         let joiners: Vec<_> = (0..joiners).map(joiner).collect();
         let members = joiners.iter().map(|joiner| joiner.id).collect();
         let task = NewTask { members, ..self.new_task(TaskKind::GrowCluster) };
-        Growth { cluster, project: self.project(), joiners, task, limits: UNLIMITED }
+        Growth { cluster, project: self.project(), joiners, task, limits: UNLIMITED, answer: None }
     }
 
     /// The task of a shrink by these members.
@@ -310,7 +312,7 @@ impl Bed {
     /// Submits a shrink by these members and claims it.
     async fn shrinking(&self, cluster: ClusterId, members: &[InstanceId]) -> Lease {
         let task = self.new_shrink(members);
-        self.store.shrink_cluster(&self.project(), cluster, &task).await.unwrap();
+        self.store.shrink_cluster(&self.project(), cluster, &task, None).await.unwrap();
         self.claimed(task.id).await.lease
     }
 

@@ -37,8 +37,14 @@ impl<B: Backend> Store for SqlStore<B> {
         retried!(self.insert_growth(growth))
     }
 
-    async fn shrink_cluster(&self, project: &ProjectId, cluster: ClusterId, task: &NewTask) -> Result<(), SubmitError> {
-        retried!(self.insert_shrink(project, cluster, task))
+    async fn shrink_cluster(
+        &self,
+        project: &ProjectId,
+        cluster: ClusterId,
+        task: &NewTask,
+        answer: Option<&KeptAnswer>,
+    ) -> Result<(), SubmitError> {
+        retried!(self.insert_shrink(project, cluster, task, answer))
     }
 
     async fn waive_verdict(&self, task: TaskId) -> Result<Option<Verdict>, StoreError> {
@@ -201,6 +207,10 @@ impl<B: Backend> Store for SqlStore<B> {
 
     async fn answer(&self, id: &str) -> Result<Option<KeptAnswer>, StoreError> {
         self.read_answer(id).await
+    }
+
+    async fn settle_answer(&self, id: &str, status: u16, body: &str) -> Result<(), StoreError> {
+        retried!(self.close_answer(id, status, body))
     }
 
     async fn operator_clusters(

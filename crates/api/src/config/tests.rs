@@ -94,3 +94,13 @@ fn an_endpoint_loses_its_last_slash() {
     let config = read(&format!("{SMALLEST}[api]\npublic_endpoint = \"https://db.example.org/\"\n")).unwrap();
     assert_eq!(config.api.public_endpoint.unwrap().as_str(), "https://db.example.org");
 }
+
+#[test]
+fn nobody_waits_for_a_verdict_longer_than_for_a_request() {
+    let wait = |seconds: u32| {
+        let config = read(&format!("{SMALLEST}[api]\nagent_call_low_timeout = {seconds}\n")).unwrap();
+        config.check().map_err(|complaint| complaint.key)
+    };
+    assert_eq!(wait(59), Ok(()));
+    assert_eq!(wait(60), Err("api.agent_call_low_timeout"));
+}

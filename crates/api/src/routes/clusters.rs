@@ -3,15 +3,18 @@
 pub(crate) mod action;
 pub(crate) mod create;
 pub(crate) mod delete;
+mod grow;
 pub(crate) mod list;
 pub(crate) mod reset;
 pub(crate) mod root;
 pub(crate) mod show;
 pub(crate) mod show_instance;
+mod shrink;
 
-use redtrove_core::cluster::Cluster;
+use redtrove_core::cluster::{Cluster, ClusterTask};
 use redtrove_core::instance::Instance;
 use redtrove_core::{ClusterId, ProjectId};
+use redtrove_engine::ports::SubmitError;
 
 use crate::app::App;
 use crate::caller::Caller;
@@ -31,4 +34,12 @@ async fn owner(app: &App, caller: &Caller, id: ClusterId) -> Result<ProjectId, R
         return Ok(reached(app, caller, id).await?.0.project);
     }
     Ok(caller.project().clone())
+}
+
+/// An error unless the cluster is ready for the next operation.
+fn check_free(cluster: &Cluster) -> Result<(), Refusal> {
+    match cluster.task {
+        ClusterTask::None => Ok(()),
+        task => Err(Refusal::of_submission(SubmitError::Busy(task), Some(cluster.id))),
+    }
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
+use redtrove_core::InstanceId;
 use redtrove_core::placement::{Nic, Placement};
 use redtrove_core::request::{Label, WantedCluster, WantedMember};
 use serde::{Deserialize, Deserializer};
@@ -56,6 +57,41 @@ pub struct ClusterAsk {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Object, required = false)]
     pub extended_properties: Option<BTreeMap<String, Value>>,
+}
+
+/// What belongs to the action `grow`.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct GrowAsk {
+    /// The members to be added, all alike.
+    #[schema(value_type = Vec<InstanceAsk>, min_items = 1, max_items = 1000)]
+    pub grow: Vec<Object<InstanceAsk>>,
+}
+
+/// What belongs to the action `shrink`.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct ShrinkAsk {
+    /// The members to be removed; one that is named twice is one.
+    #[schema(value_type = Vec<LeaverAsk>, min_items = 1, max_items = 1000)]
+    pub shrink: Vec<Object<LeaverAsk>>,
+}
+
+/// A member to be removed.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct LeaverAsk {
+    /// Its id.
+    #[schema(value_type = Uuid)]
+    pub id: InstanceRef,
+}
+
+/// The id of an instance, in the one form that ids have in URLs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InstanceRef(pub InstanceId);
+
+impl<'de> Deserialize<'de> for InstanceRef {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map(Self).map_err(serde::de::Error::custom)
+    }
 }
 
 /// The datastore of a cluster to be made.

@@ -145,11 +145,6 @@ async fn actions_are_refused_each_in_its_own_way() {
             assert_eq!((answer.status.as_u16(), answer.fault().1.as_str()), (code, message), "{body} {suffix}");
         }
     }
-    service.sql("UPDATE clusters SET task = 'NONE', operation = NULL").await;
-    for action in ["grow", "shrink"] {
-        let answer = service.post(&path(&cluster), &json!({action: []})).await;
-        assert_eq!((answer.status.as_u16(), answer.fault().0.as_str()), (501, "notImplemented"), "{action}");
-    }
     let gone = service.post("/clusters/416b0b16-ba55-4302-bbd3-ff566032e1c1/action", &json!({"grow": []})).await;
     assert_eq!(gone.status, 404);
 }

@@ -262,6 +262,96 @@ fn looks(free: &str, theirs: &str, members: &[String]) -> Vec<Row> {
     ]
 }
 
+/// What can be wrong with a grow or a shrink.
+fn scalings(free: &str, busy: &str, theirs: &str, members: &[String]) -> Vec<Row> {
+    let busy_now = "This action cannot be performed on the cluster while the current cluster task is 'BUILDING'.";
+    let good = json!({"flavorRef": "1", "volume": {"size": 2}});
+    let grow = |members: Value| json!({ "grow": members });
+    let shrink = |ids: &[&str]| json!({"shrink": ids.iter().map(|id| json!({"id": id})).collect::<Vec<_>>()});
+    let mut rows = Vec::new();
+    for path in [format!("/clusters/{free}"), format!("/clusters/{free}/action")] {
+        let mut refused = |condition, body: Value, code, message: &str| {
+            rows.push(post(condition, &path, body, code, message));
+        };
+        refused(
+            "a grow by nothing",
+            grow(json!([])),
+            400,
+            "Validation error: grow: must have 1 to 1000 instances, not 0",
+        );
+        refused(
+            "a grow that is no list",
+            grow(json!({})),
+            400,
+            "Validation error: grow: invalid type: map, expected a sequence",
+        );
+        refused(
+            "a grow without flavor",
+            grow(json!([good, {"volume": {"size": 2}}])),
+            403,
+            "A flavor is required for each instance in the cluster.",
+        );
+        refused(
+            "a grow of an unknown flavor",
+            grow(json!([{"flavorRef": "9", "volume": {"size": 2}}])),
+            404,
+            "Flavor not found: '9'.",
+        );
+        refused(
+            "a grow without volume",
+            grow(json!([{"flavorRef": "1"}])),
+            400,
+            "A volume size is required for each instance in the cluster.",
+        );
+        refused(
+            "a grow without size",
+            grow(json!([{"flavorRef": "1", "volume": {}}])),
+            400,
+            "Validation error: grow[0].volume.size: is required",
+        );
+        refused(
+            "a grow of members that differ",
+            grow(json!([good, {"flavorRef": "2", "volume": {"size": 2}}])),
+            400,
+            "The flavor for each instance in a cluster must be the same.",
+        );
+        refused(
+            "a grow past what a cluster has",
+            grow(json!(vec![good.clone(); 999])),
+            400,
+            "A cluster can have 1000 instances at most, not 1001.",
+        );
+        refused(
+            "a shrink of nobody",
+            shrink(&[]),
+            400,
+            "Validation error: shrink: must have 1 to 1000 instances, not 0",
+        );
+        refused("a shrink without id", json!({"shrink": [{}]}), 400, "Validation error: shrink[0].id: is required");
+        refused("a shrink by name", shrink(&["x"]), 400, "Validation error: shrink[0].id: 'x' is not an instance id");
+        refused("a shrink of a stranger", shrink(&[NOBODY]), 404, &format!("Instance {NOBODY} does not exist."));
+        refused(
+            "a shrink of one of ours and a stranger",
+            shrink(&[&members[0], NOBODY]),
+            404,
+            &format!("Instance {NOBODY} does not exist."),
+        );
+        refused(
+            "a shrink to nothing",
+            shrink(&[&members[0], &members[1]]),
+            400,
+            "Must leave at least one instance in the cluster when shrinking.",
+        );
+    }
+    for body in [grow(json!([good])), shrink(&[&members[0]])] {
+        rows.push(post("a busy cluster", &format!("/clusters/{busy}"), body.clone(), 422, busy_now));
+        for id in [NOBODY, theirs] {
+            rows.push(post("nobody's cluster", &format!("/clusters/{id}"), body.clone(), 404, no_cluster(id)));
+        }
+    }
+    rows
+}
+
 /// What can be wrong with actions on clusters and on members.
 fn actions(free: &str, busy: &str, theirs: &str, members: &[String]) -> Vec<Row> {
     let of_members = "Operation not supported for instances that are part of a cluster.";
@@ -320,6 +410,12 @@ async fn every_refusal_has_its_code_name_and_message_and_writes_nothing() {
     check(&service, creates()).await;
     check(&service, looks(&free, &theirs, &members)).await;
     check(&service, actions(&free, &busy, &theirs, &members)).await;
+    check(&service, scalings(&free, &busy, &theirs, &members)).await;
+    let foreign = service.call(Method::GET, &format!("/v1.0/p2/clusters/{theirs}"), crate::support::OTHER, None).await;
+    let foreign = foreign.json()["cluster"]["instances"][0]["id"].as_str().unwrap().to_owned();
+    let body = json!({"shrink": [{"id": foreign}]});
+    let message = format!("Instance {foreign} does not exist.");
+    check(&service, vec![post("another cluster's member", &format!("/clusters/{free}"), body, 404, message)]).await;
 }
 
 #[tokio::test]

@@ -30,4 +30,6 @@ mod quotas;
 #[cfg(test)]
 mod routes;
 #[cfg(test)]
+mod scaling;
+#[cfg(test)]
 mod support;

@@ -12,7 +12,7 @@ use redtrove_core::placement::{Locality, Placement};
 use redtrove_core::topology::Engine;
 use redtrove_core::{ClusterId, Fault, InstanceId, NodeId, ProjectId, RequestId, SlotRange, TaskId, Timestamp};
 
-use super::answer::KeptAnswer;
+use super::answer::{KeptAnswer, LateAnswer};
 use super::operators::OperatorCluster;
 use super::quota::{Limits, Resource, Usage};
 use crate::task::{StepOutcome, StepRecord, Task, TaskKind, Verdict};
@@ -173,7 +173,7 @@ pub struct Joiner {
 }
 
 /// A cluster to be grown: all of it is written in one transaction or nothing is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Growth {
     /// The cluster.
     pub cluster: ClusterId,
@@ -185,6 +185,8 @@ pub struct Growth {
     pub task: NewTask,
     /// What the project may have in all, unless it has limits of its own.
     pub limits: Limits,
+    /// The answer to be kept, if the request has a key.
+    pub answer: Option<LateAnswer>,
 }
 
 /// The fault that a reset leaves on the cluster, and on the members that were being made.
@@ -409,7 +411,13 @@ pub trait Store: Send + Sync + 'static {
     /// Takes a shrink of the instances that the task names: the cluster becomes SHRINKING_CLUSTER if it is busy with
     /// nothing. Checked in this order: the cluster, that it is free, that each is an instance of it that is not
     /// deleted, that another one is left. An instance that is named twice leaves once.
-    async fn shrink_cluster(&self, project: &ProjectId, cluster: ClusterId, task: &NewTask) -> Result<(), SubmitError>;
+    async fn shrink_cluster(
+        &self,
+        project: &ProjectId,
+        cluster: ClusterId,
+        task: &NewTask,
+        answer: Option<&KeptAnswer>,
+    ) -> Result<(), SubmitError>;
 
     /// Whoever asked waits no longer for the verdict of a task: if it is refused from now on, the cluster gets the
     /// fault. Gives the verdict if there is one already.
@@ -556,6 +564,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// The answer that is kept under `id`, if it was given within [`ANSWERS_KEPT`](super::ANSWERS_KEPT).
     async fn answer(&self, id: &str) -> Result<Option<KeptAnswer>, StoreError>;
+
+    /// Keeps what an answer that hung on a verdict turned out to be. One that is settled stays as it is.
+    async fn settle_answer(&self, id: &str, status: u16, body: &str) -> Result<(), StoreError>;
 
     /// Clusters of every project, in the order of their ids, from the one after `after`: those that are deleted, those
     /// that are not, or all.

@@ -96,9 +96,15 @@ impl Store for SimStore {
         self.0.call("grow_cluster", effect, refuse).await
     }
 
-    async fn shrink_cluster(&self, project: &ProjectId, cluster: ClusterId, task: &NewTask) -> Result<(), SubmitError> {
+    async fn shrink_cluster(
+        &self,
+        project: &ProjectId,
+        cluster: ClusterId,
+        task: &NewTask,
+        answer: Option<&KeptAnswer>,
+    ) -> Result<(), SubmitError> {
         let effect = |state: &mut State, now| {
-            transaction(state, now, |tables, now| tables.shrink_cluster(project, cluster, task, now))
+            transaction(state, now, |tables, now| tables.shrink_cluster(project, cluster, task, answer, now))
         };
         self.0.call("shrink_cluster", effect, refuse).await
     }
@@ -277,6 +283,14 @@ impl Store for SimStore {
 
     async fn answer(&self, id: &str) -> Result<Option<KeptAnswer>, StoreError> {
         self.read_at("answer", |tables, now| tables.answer(id, now)).await
+    }
+
+    async fn settle_answer(&self, id: &str, status: u16, body: &str) -> Result<(), StoreError> {
+        self.write("settle_answer", |tables, _| {
+            tables.settle_answer(id, status, body);
+            Ok(())
+        })
+        .await
     }
 
     async fn operator_clusters(

@@ -113,8 +113,7 @@ async fn a_second_delete_changes_nothing() {
     let (cluster, _) = submit_create(&sim, 3).await;
     let first = submit_delete(&sim, cluster).await;
     let observer = sim.observer();
-    let again =
-        redtrove_engine::submit::delete(&*observer.store, &*observer.clock, &asker(), cluster, TIME_LIMIT).await;
+    let again = redtrove_engine::submit::delete(&*observer.store, &*observer.clock, &asker(), cluster).await;
     assert!(again.unwrap().is_none());
     sim.set_chaos(Chaos::Calm);
     assert_eq!(run_until_ended(&sim, first.task).await, TaskState::Succeeded);

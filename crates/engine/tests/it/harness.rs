@@ -37,7 +37,12 @@ pub(crate) fn options(owner: &str) -> Options {
 }
 
 pub(crate) fn asker() -> Asker {
-    Asker { project: "p1".parse().unwrap(), request: RequestId::new(uuid::Uuid::from_u128(7)), traceparent: None }
+    Asker {
+        project: "p1".parse().unwrap(),
+        request: RequestId::new(uuid::Uuid::from_u128(7)),
+        traceparent: None,
+        time_limit: TIME_LIMIT,
+    }
 }
 
 pub(crate) fn project() -> ProjectId {
@@ -137,7 +142,7 @@ pub(crate) async fn submit_grow(sim: &Sim, cluster: ClusterId, joiners: usize) -
     let task = NewTask { members, ..new_task(&*clock, TaskKind::GrowCluster) };
     let id = task.id;
     let limits = Limits { instances: -1, volumes_gb: -1 };
-    store.grow_cluster(&Growth { cluster, project: project(), joiners, task, limits }).await?;
+    store.grow_cluster(&Growth { cluster, project: project(), joiners, task, limits, answer: None }).await?;
     Ok(id)
 }
 
@@ -149,7 +154,7 @@ pub(crate) async fn submit_shrink(sim: &Sim, cluster: ClusterId, leavers: &[Inst
         verdict_within: Some(Duration::from_secs(15)),
         ..new_task(&*clock, TaskKind::ShrinkCluster)
     };
-    store.shrink_cluster(&project(), cluster, &task).await.unwrap();
+    store.shrink_cluster(&project(), cluster, &task, None).await.unwrap();
     task.id
 }
 
@@ -200,7 +205,7 @@ pub(crate) fn aside<F: Future<Output: Send + 'static> + Send + 'static>(daemon: 
 /// Submits a delete, as the API does.
 pub(crate) async fn submit_delete(sim: &Sim, cluster: ClusterId) -> WakeUp {
     let World { store, clock, .. } = sim.observer();
-    let wake = submit::delete(&*store, &*clock, &asker(), cluster, TIME_LIMIT).await.unwrap();
+    let wake = submit::delete(&*store, &*clock, &asker(), cluster).await.unwrap();
     wake.expect("no delete is under way")
 }
 

@@ -1,7 +1,12 @@
 //! Requests that come again.
 
+use std::sync::Arc;
+
 use redtrove_core::{ClusterId, TaskId};
-use redtrove_engine::ports::{KeptAnswer, Limits, NewCluster, RequestKey, SubmitError};
+use redtrove_engine::ports::{
+    Body, Growth, KeptAnswer, LateAnswer, Limits, NewCluster, NewTask, RequestKey, SubmitError,
+};
+use redtrove_engine::task::TaskKind;
 use tokio::task::JoinSet;
 
 use super::Bed;
@@ -10,7 +15,8 @@ use super::Bed;
 fn keyed(bed: &Bed, key: u8, body: &str) -> NewCluster {
     let new = bed.new_cluster("once", 2);
     let key = RequestKey { id: format!("{key:064x}"), body: body.to_owned() };
-    let answer = KeptAnswer { key, status: 202, body: format!("{{\"id\":\"{}\"}}", new.id), task: Some(new.task.id) };
+    let answer =
+        KeptAnswer { key, status: Some(202), body: format!("{{\"id\":\"{}\"}}", new.id), task: Some(new.task.id) };
     NewCluster { answer: Some(answer), ..new }
 }
 
@@ -73,9 +79,47 @@ pub(super) async fn a_request_that_was_refused_may_come_again(bed: Bed) {
 pub(super) async fn a_reset_is_answered_once_too(bed: Bed) {
     let new = bed.created(1).await;
     let key = RequestKey { id: format!("{:064x}", 5), body: "reset".to_owned() };
-    let answer = KeptAnswer { key, status: 202, body: String::new(), task: None::<TaskId> };
+    let answer = KeptAnswer { key, status: Some(202), body: String::new(), task: None::<TaskId> };
     bed.store.reset_cluster(&bed.project(), new.id, Some(&answer)).await.unwrap();
     assert_eq!(bed.store.answer(&answer.key.id).await.unwrap().as_ref(), Some(&answer));
     let again = bed.store.reset_cluster(&bed.project(), new.id, Some(&answer)).await.unwrap_err();
     assert_eq!(answered(again), answer);
+}
+
+pub(super) async fn a_grow_keeps_an_answer_made_of_its_rows(bed: Bed) {
+    let new = bed.ready(2).await;
+    let key = RequestKey { id: format!("{:064x}", 3), body: "grow".to_owned() };
+    let body: Body = Arc::new(|cluster, instances| {
+        let names: Vec<_> = instances.iter().map(|instance| instance.name.as_str()).collect();
+        format!("{} {}", cluster.task, names.join(" "))
+    });
+    let grown = |body: &Body| {
+        let answer = LateAnswer { key: key.clone(), status: 202, body: Arc::clone(body) };
+        Growth { answer: Some(answer), ..bed.growth(new.id, 2) }
+    };
+    let first = grown(&body);
+    bed.store.grow_cluster(&first).await.unwrap();
+    let kept = bed.second.answer(&key.id).await.unwrap().unwrap();
+    assert_eq!((kept.status, kept.task), (Some(202), Some(first.task.id)));
+    assert_eq!(kept.body, "GROWING_CLUSTER orders-member-3 orders-member-4");
+    let never: Body = Arc::new(|_, _| "nobody makes this".to_owned());
+    let again = bed.second.grow_cluster(&grown(&never)).await.unwrap_err();
+    assert_eq!(answered(again), kept, "before anybody looks whether the cluster is busy");
+}
+
+pub(super) async fn a_shrinks_answer_is_open_until_it_is_settled(bed: Bed) {
+    let new = bed.ready(2).await;
+    let key = RequestKey { id: format!("{:064x}", 4), body: "shrink".to_owned() };
+    let task = NewTask { members: vec![new.instances[1].id], ..bed.new_task(TaskKind::ShrinkCluster) };
+    let open = KeptAnswer { key: key.clone(), status: None, body: String::new(), task: Some(task.id) };
+    bed.store.shrink_cluster(&bed.project(), new.id, &task, Some(&open)).await.unwrap();
+    assert_eq!(bed.second.answer(&key.id).await.unwrap().as_ref(), Some(&open));
+    let again = bed.new_task(TaskKind::ShrinkCluster);
+    let error = bed.second.shrink_cluster(&bed.project(), new.id, &again, Some(&open)).await.unwrap_err();
+    assert_eq!(answered(error), open);
+    bed.store.settle_answer(&key.id, 403, "no").await.unwrap();
+    bed.second.settle_answer(&key.id, 202, "yes").await.unwrap();
+    let settled = KeptAnswer { status: Some(403), body: "no".to_owned(), ..open };
+    assert_eq!(bed.store.answer(&key.id).await.unwrap(), Some(settled), "the first word counts");
+    bed.store.settle_answer("nobody's", 202, "").await.unwrap();
 }

@@ -21,7 +21,7 @@ impl Bed {
     /// Submits a shrink by the first member whose asker waits for the verdict, and claims it.
     async fn awaited(&self, new: &NewCluster) -> Lease {
         let task = NewTask { verdict_within: Some(LONG), ..self.new_shrink(&ids(new)[..1]) };
-        self.store.shrink_cluster(&self.project(), new.id, &task).await.unwrap();
+        self.store.shrink_cluster(&self.project(), new.id, &task, None).await.unwrap();
         self.claimed(task.id).await.lease
     }
 
@@ -41,7 +41,7 @@ pub(super) async fn a_shrink_reads_back_as_asked_for(bed: Bed) {
     let (_, before) = bed.store.cluster(new.id).await.unwrap().unwrap();
     let leavers = [new.instances[2].id, new.instances[0].id];
     let task = NewTask { verdict_within: Some(LONG), ..bed.new_shrink(&leavers) };
-    bed.store.shrink_cluster(&bed.project(), new.id, &task).await.unwrap();
+    bed.store.shrink_cluster(&bed.project(), new.id, &task, None).await.unwrap();
     let (cluster, instances) = bed.second.cluster(new.id).await.unwrap().unwrap();
     assert_eq!((cluster.task, cluster.operation), (ClusterTask::ShrinkingCluster, Some(task.id)));
     assert_eq!(instances, before, "what is asked for is not done yet");
@@ -71,7 +71,7 @@ pub(super) async fn only_members_that_are_there_leave(bed: Bed) {
         (vec![here[0], here[1], here[2], unknown], unknown),
     ] {
         let task = bed.new_shrink(&members);
-        let error = bed.store.shrink_cluster(&bed.project(), new.id, &task).await.unwrap_err();
+        let error = bed.store.shrink_cluster(&bed.project(), new.id, &task, None).await.unwrap_err();
         assert!(matches!(error, SubmitError::NoInstance(id) if id == missing), "{error}");
         assert!(bed.store.task(task.id).await.unwrap().is_none());
         assert_eq!(bed.store.cluster(new.id).await.unwrap().unwrap(), before);
@@ -84,7 +84,7 @@ pub(super) async fn one_member_stays(bed: Bed) {
     let [a, b, c] = ids(&new).try_into().unwrap();
     for members in [vec![a, b, c], vec![a, b, a, c, c]] {
         let task = bed.new_shrink(&members);
-        let error = bed.store.shrink_cluster(&bed.project(), new.id, &task).await.unwrap_err();
+        let error = bed.store.shrink_cluster(&bed.project(), new.id, &task, None).await.unwrap_err();
         assert!(matches!(error, SubmitError::LeavesNothing), "{error}");
         assert!(bed.store.task(task.id).await.unwrap().is_none());
     }
@@ -92,7 +92,7 @@ pub(super) async fn one_member_stays(bed: Bed) {
     bed.store.finish(&lease, &success()).await.unwrap();
     let alone = bed.ready(1).await;
     let task = bed.new_shrink(&ids(&alone));
-    let error = bed.store.shrink_cluster(&bed.project(), alone.id, &task).await.unwrap_err();
+    let error = bed.store.shrink_cluster(&bed.project(), alone.id, &task, None).await.unwrap_err();
     assert!(matches!(error, SubmitError::LeavesNothing), "{error}");
     assert_eq!(bed.fault(alone.id).await, None);
 }
@@ -101,11 +101,11 @@ pub(super) async fn only_a_free_cluster_of_the_project_shrinks(bed: Bed) {
     let new = bed.created(2).await;
     let (project, everybody) = (bed.project(), ids(&new));
     let task = bed.new_shrink(&everybody);
-    let error = bed.store.shrink_cluster(&project, new.id, &task).await.unwrap_err();
+    let error = bed.store.shrink_cluster(&project, new.id, &task, None).await.unwrap_err();
     assert!(matches!(error, SubmitError::Busy(ClusterTask::Building)), "it is busy before it is too small: {error}");
     for (project, cluster) in [("project-b", new.id), ("project-A", new.id), ("project-a", ClusterId(bed.scattered()))]
     {
-        let error = bed.store.shrink_cluster(&project.parse().unwrap(), cluster, &task).await.unwrap_err();
+        let error = bed.store.shrink_cluster(&project.parse().unwrap(), cluster, &task, None).await.unwrap_err();
         assert!(matches!(error, SubmitError::NotFound), "{error}");
     }
     let build = bed.claimed(new.task.id).await.lease;
@@ -117,7 +117,7 @@ pub(super) async fn only_a_free_cluster_of_the_project_shrinks(bed: Bed) {
         let store = if runner % 2 == 0 { bed.store.clone() } else { bed.second.clone() };
         race.spawn(async move {
             match runner % 4 {
-                0 | 1 => store.shrink_cluster(&project, new.id, &task).await,
+                0 | 1 => store.shrink_cluster(&project, new.id, &task, None).await,
                 _ => store.grow_cluster(&growth).await.map(drop),
             }
         });

@@ -7,6 +7,7 @@ use redtrove_engine::ports::{Growth, Joiner, NewInstance, StoreError, SubmitErro
 use redtrove_engine::submit::member_name;
 
 use super::{begin_operation, insert_instance, insert_task};
+use crate::answers::{hold_answer, write_answer};
 use crate::backend::{Backend, SqlStore, Tx, printed, values};
 use crate::quota::raise_usages;
 use crate::rows::{self, cluster_columns};
@@ -26,6 +27,9 @@ impl<B: Backend> SqlStore<B> {
     /// See `Store::grow_cluster`.
     pub(crate) async fn insert_growth(&self, growth: &Growth) -> Result<(Cluster, Vec<Instance>), SubmitError> {
         let mut tx = self.begin().await?;
+        if let Some(answer) = &growth.answer {
+            hold_answer(&mut tx, &answer.key).await?;
+        }
         begin_operation(&mut tx, &growth.project, growth.cluster, &growth.task).await?;
         let row = rows::present(tx.one(CLUSTER, values![printed(growth.cluster)]).await?, "cluster")?;
         let cluster = rows::cluster(&row)?;
@@ -39,8 +43,12 @@ impl<B: Backend> SqlStore<B> {
         if !over.is_empty() {
             return Err(SubmitError::Quota(over));
         }
+        let instances: Vec<_> = joiners.iter().map(|joiner| joiner.row(growth.cluster, now)).collect();
+        if let Some(answer) = &growth.answer {
+            write_answer(&mut tx, &answer.made(&cluster, &instances, growth.task.id)).await?;
+        }
         tx.commit().await?;
-        Ok((cluster, joiners.into_iter().map(|joiner| joiner.row(growth.cluster, now)).collect()))
+        Ok((cluster, instances))
     }
 }
 

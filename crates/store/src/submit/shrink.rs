@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use redtrove_core::{ClusterId, InstanceId, ProjectId, TaskId};
-use redtrove_engine::ports::{NewTask, StoreError, SubmitError};
+use redtrove_engine::ports::{KeptAnswer, NewTask, StoreError, SubmitError};
 use redtrove_engine::task::Verdict;
 
 use super::{PRESENT, begin_operation, insert_task};
+use crate::answers::keep_answer;
 use crate::backend::{Backend, SqlStore, printed, values};
 use crate::rows;
 
@@ -21,8 +22,10 @@ impl<B: Backend> SqlStore<B> {
         project: &ProjectId,
         cluster: ClusterId,
         task: &NewTask,
+        answer: Option<&KeptAnswer>,
     ) -> Result<(), SubmitError> {
         let mut tx = self.begin().await?;
+        keep_answer(&mut tx, answer).await?;
         begin_operation(&mut tx, project, cluster, task).await?;
         let rows = tx.rows(PRESENT, values![printed(cluster)]).await?;
         let present: BTreeSet<InstanceId> = rows.iter().map(|row| rows::parsed(row, "id")).collect::<Result<_, _>>()?;

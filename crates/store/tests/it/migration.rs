@@ -134,6 +134,7 @@ async fn grows_on(store: &dyn Store, cluster: ClusterId) {
         }],
         task,
         limits: Limits { instances: 2, volumes_gb: 4 },
+        answer: None,
     };
     let (grown, joiners) = store.grow_cluster(&growth).await.unwrap();
     assert_eq!((grown.task, joiners[0].name.as_str()), (ClusterTask::GrowingCluster, "orders-member-3"));

@@ -1,18 +1,17 @@
 //! `POST /clusters/{id}`, which every client uses, and `POST /clusters/{id}/action`, which the blueprint names.
 
 use axum::extract::State;
-use redtrove_core::Fault;
-use redtrove_core::cluster::{Cluster, ClusterTask};
-use redtrove_engine::ports::SubmitError;
+use redtrove_core::{ClusterId, Fault};
 use serde_json::Value;
 
-use super::{reached, reset};
+use super::{grow, reached, reset, shrink};
 use crate::app::App;
 use crate::caller::Caller;
 use crate::fault::Refusal;
-use crate::once::{Answer, Once};
+use crate::links::Links;
+use crate::once::{Answer, Key, Once};
 use crate::path::{Segments, shown};
-use crate::wire::ActionAsk;
+use crate::wire::{ActionAsk, ClusterBody};
 
 /// Acts on a cluster: the body's only key is the action.
 #[utoipa::path(
@@ -25,19 +24,25 @@ use crate::wire::ActionAsk;
         ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
             description = "Makes the request one that may be sent again: it has one effect and one answer for a day."),
     ),
-    request_body(content = BTreeMap<String, serde_json::Value>, example = json!({"reset-status": {}})),
+    request_body(content = BTreeMap<String, serde_json::Value>, description = "One key, the action.",
+        example = json!({"grow": [{"flavorRef": "1", "volume": {"size": 2}}]})),
     responses(
-        (status = 202, description = "Accepted."),
+        (status = 202, body = ClusterBody,
+            description = "Accepted. A grow is answered with the cluster and its new members, everything else empty."),
+        (status = 403, description = "Slots are assigned to a leaver, an instance without flavor, another project, policy."),
+        (status = 404, description = "The cluster, an instance of it, a flavor or a module is not found."),
+        (status = 413, description = "A quota, the largest volume or the longest body is exceeded."),
         (status = 501, description = "This installation does not do that."),
     )
 )]
 pub(crate) async fn act(
     state: State<App>,
     caller: Caller,
+    links: Links,
     path: Segments,
     body: Once<ActionAsk>,
 ) -> Result<Answer, Refusal> {
-    decide(state, caller, path, body).await
+    decide(state, caller, links, path, body).await
 }
 
 /// The same, at the blueprint's path.
@@ -51,43 +56,76 @@ pub(crate) async fn act(
         ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
             description = "Makes the request one that may be sent again: it has one effect and one answer for a day."),
     ),
-    request_body(content = BTreeMap<String, serde_json::Value>, example = json!({"reset-status": {}})),
+    request_body(content = BTreeMap<String, serde_json::Value>, description = "One key, the action.",
+        example = json!({"grow": [{"flavorRef": "1", "volume": {"size": 2}}]})),
     responses(
-        (status = 202, description = "Accepted."),
+        (status = 202, body = ClusterBody,
+            description = "Accepted. A grow is answered with the cluster and its new members, everything else empty."),
+        (status = 403, description = "Slots are assigned to a leaver, an instance without flavor, another project, policy."),
+        (status = 404, description = "The cluster, an instance of it, a flavor or a module is not found."),
+        (status = 413, description = "A quota, the largest volume or the longest body is exceeded."),
         (status = 501, description = "This installation does not do that."),
     )
 )]
 pub(crate) async fn act_at_action(
     state: State<App>,
     caller: Caller,
+    links: Links,
     path: Segments,
     body: Once<ActionAsk>,
 ) -> Result<Answer, Refusal> {
-    decide(state, caller, path, body).await
+    decide(state, caller, links, path, body).await
 }
 
 async fn decide(
     State(app): State<App>,
     caller: Caller,
+    links: Links,
     path: Segments,
     Once { body, key }: Once<ActionAsk>,
 ) -> Result<Answer, Refusal> {
-    if let Some(first) = key.first(&app).await? {
-        return Ok(first.into());
-    }
     let (action, wanted) = only_one(body)?;
-    let (cluster, _) = reached(&app, &caller, path.cluster()?).await?;
-    match action.as_str() {
+    if let Some(first) = key.first(&app).await? {
+        return shrink::again(&app, &key, first).await;
+    }
+    match carry_out(&app, &caller, links, path.cluster(), &key, &action, wanted).await {
+        // The cluster may be busy with just this request, which came a moment before.
+        Err(refusal) => match key.first(&app).await? {
+            Some(first) => shrink::again(&app, &key, first).await,
+            None => Err(refusal),
+        },
+        answer => answer,
+    }
+}
+
+/// What is malformed is told before anything is looked up, as Trove does.
+async fn carry_out(
+    app: &App,
+    caller: &Caller,
+    links: Links,
+    id: Result<ClusterId, Refusal>,
+    key: &Key,
+    action: &str,
+    wanted: Value,
+) -> Result<Answer, Refusal> {
+    match action {
+        "grow" => {
+            let (wanted, (cluster, _)) = (grow::read(wanted)?, reached(app, caller, id?).await?);
+            grow::grow(app, caller, links, key, &cluster, wanted).await
+        }
+        "shrink" => {
+            let (leavers, (cluster, _)) = (shrink::read(wanted)?, reached(app, caller, id?).await?);
+            shrink::shrink(app, caller, key, &cluster, leavers).await
+        }
         "reset-status" => {
+            let (cluster, _) = reached(app, caller, id?).await?;
             caller.require(reset::rule(&wanted))?;
-            reset::reset(&app, &caller, &key, &cluster).await
+            reset::reset(app, caller, key, &cluster).await
         }
-        "grow" | "shrink" => {
-            check_free(&cluster)?;
-            let message = format!("The action '{action}' is not implemented.");
-            Err(Fault::new(redtrove_core::FaultKind::NotImplemented, message).into())
+        _ => {
+            reached(app, caller, id?).await?;
+            Err(unsupported(action))
         }
-        _ => Err(unsupported(&action)),
     }
 }
 
@@ -109,12 +147,4 @@ pub(crate) fn unsupported(action: &str) -> Refusal {
         _ => format!("Action {} not supported", shown(action)),
     };
     Fault::bad_request(message).into()
-}
-
-/// An error unless the cluster is ready for the next operation.
-fn check_free(cluster: &Cluster) -> Result<(), Refusal> {
-    match cluster.task {
-        ClusterTask::None => Ok(()),
-        task => Err(Refusal::of_submission(SubmitError::Busy(task), Some(cluster.id))),
-    }
 }

@@ -9,7 +9,7 @@ use crate::caller::Caller;
 use crate::fault::Refusal;
 use crate::links::Links;
 use crate::once::{Answer, Once};
-use crate::view::{Viewer, new_operation};
+use crate::view::{Viewer, begun};
 use crate::wire::{ClusterBody, CreateAsk};
 
 /// Makes a cluster. The answer comes as soon as the request is on disk; the cluster is built behind it.
@@ -44,17 +44,15 @@ pub(crate) async fn create(
         return Ok(first.into());
     }
     let wanted = check(&app, body).await?;
-    let (asker, time_limit) =
-        (caller.asker(caller.project().clone()), app.config().api.cluster_usage_timeout.duration());
-    let creation = Creation::plan(app.store(), app.clock(), &asker, &wanted, app.limits(), time_limit)
+    let asker = caller.asker(&app, caller.project().clone());
+    let creation = Creation::plan(app.store(), app.clock(), &asker, &wanted, app.limits())
         .await
         .map_err(|error| Refusal::of_submission(error, None))?;
     let (cluster, members) = creation.rows();
     let viewer = Viewer::new(&app, links).at(cluster.created);
-    let task = creation.task();
-    let shown = viewer.cluster_view(&cluster, &members, Some(new_operation(task)));
+    let shown = viewer.cluster_view(&cluster, &members, begun(&cluster));
     let answer = Answer::accepted(&ClusterBody { cluster: shown })?;
-    let kept = key.keep(&answer, Some(task.id));
+    let kept = key.keep(&answer, cluster.operation);
     let wake = match creation.submit(app.store(), kept).await {
         Ok(wake) => wake,
         Err(error) => return key.settle(error, None).map(Answer::from),

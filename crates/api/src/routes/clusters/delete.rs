@@ -20,9 +20,8 @@ use crate::path::Segments;
 )]
 pub(crate) async fn delete(State(app): State<App>, caller: Caller, path: Segments) -> Result<StatusCode, Refusal> {
     let cluster = path.cluster()?;
-    let time_limit = app.config().api.cluster_usage_timeout.duration();
-    let asker = caller.asker(super::owner(&app, &caller, cluster).await?);
-    let wake = submit::delete(app.store(), app.clock(), &asker, cluster, time_limit)
+    let asker = caller.asker(&app, super::owner(&app, &caller, cluster).await?);
+    let wake = submit::delete(app.store(), app.clock(), &asker, cluster)
         .await
         .map_err(|error| Refusal::of_submission(error, Some(cluster)))?;
     if let Some(wake) = wake {

@@ -6,7 +6,7 @@ use redtrove_core::request::MOST_MEMBERS;
 use redtrove_core::{ClusterId, ProjectId, TaskId, Timestamp};
 
 use super::Tables;
-use crate::ports::{Growth, NewInstance, NewTask, StoreError, SubmitError};
+use crate::ports::{Growth, KeptAnswer, NewInstance, NewTask, StoreError, SubmitError};
 use crate::submit::member_name;
 use crate::task::Verdict;
 
@@ -39,6 +39,9 @@ impl Tables {
         growth: &Growth,
         now: Timestamp,
     ) -> Result<(Cluster, Vec<Instance>), SubmitError> {
+        if let Some(first) = growth.answer.as_ref().and_then(|answer| self.answer(&answer.key.id, now)) {
+            return Err(SubmitError::Answered(Box::new(first)));
+        }
         let cluster = self.busy(&growth.project, growth.cluster, &growth.task, now)?;
         let ever = || self.instances.values().map(|(_, i)| i).filter(|i| i.cluster == growth.cluster);
         let count = ever().filter(|i| i.lifecycle != Lifecycle::Deleted).count() + growth.joiners.len();
@@ -65,6 +68,8 @@ impl Tables {
             self.instances.insert(instance.id, (growth.project.clone(), instance.clone()));
         }
         self.add_task(growth.cluster, &growth.task, now);
+        let answer = growth.answer.as_ref().map(|answer| answer.made(&cluster, &joined, growth.task.id));
+        self.keep_answer(answer.as_ref(), now)?;
         Ok((cluster, joined))
     }
 
@@ -73,8 +78,10 @@ impl Tables {
         project: &ProjectId,
         id: ClusterId,
         task: &NewTask,
+        answer: Option<&KeptAnswer>,
         now: Timestamp,
     ) -> Result<(), SubmitError> {
+        self.keep_answer(answer, now)?;
         self.busy(project, id, task, now)?;
         let standing: Vec<_> = self.cluster(id).map(|(_, members)| members).unwrap_or_default();
         let is_here = |wanted| standing.iter().any(|instance| instance.id == wanted);

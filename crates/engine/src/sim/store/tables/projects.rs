@@ -74,6 +74,13 @@ impl Tables {
         (now.since(*given) < ANSWERS_KEPT).then(|| answer.clone())
     }
 
+    pub(in crate::sim::store) fn settle_answer(&mut self, id: &str, status: u16, body: &str) {
+        if let Some((answer, _)) = self.answers.get_mut(id).filter(|(answer, _)| answer.status.is_none()) {
+            answer.status = Some(status);
+            body.clone_into(&mut answer.body);
+        }
+    }
+
     pub(in crate::sim::store) fn reset_cluster(
         &mut self,
         project: &ProjectId,
