@@ -27,6 +27,14 @@ pub(super) fn all(world: &World, member: &Cli, admin: &Cli) {
     member.trove(&["cluster-modules", "old"]);
     assert!(member.trove_refused(&["cluster-upgrade", "old", "7.0"]).contains("not supported"));
 
+    member.trove(&["cluster-grow", "old", "--instance", instance]);
+    wait_idle(world, id);
+    let grown: Value = serde_json::from_str(&member.trove(&["--json", "cluster-instances", "old"])).unwrap();
+    let added = grown.as_array().unwrap().iter().find(|member| member["name"] == "old-member-3").unwrap();
+    member.trove(&["cluster-shrink", "old", added["id"].as_str().unwrap()]);
+    wait_idle(world, id);
+    assert_eq!(member.trove(&["cluster-instances", "old"]), members);
+
     assert!(member.trove_refused(&["cluster-reset-status", "old"]).contains("HTTP 403"));
     admin.trove(&["cluster-reset-status", "old"]);
     assert!(member.trove_refused(&["cluster-force-delete", "old"]).contains("HTTP 403"));

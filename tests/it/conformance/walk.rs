@@ -20,6 +20,7 @@ pub(super) fn all(world: &World, member: &Cli, admin: &Cli) {
     show(member, &many);
     let first = instances(member, &many);
     not_ours(member, &first);
+    grow_and_shrink(world, member, &many, &first);
     reset(member, admin, &many);
     delete(world, member, admin, &one, &many);
 }
@@ -111,6 +112,32 @@ fn not_ours(member: &Cli, instance: &str) {
     assert!(refused.contains("not supported") && refused.contains("HTTP 400"), "{refused}");
     let refused = member.refused(&["database", "instance", "restart", instance]);
     assert!(refused.contains("part of a cluster"), "{refused}");
+}
+
+/// Two grows, by name and by id, and a shrink for each; `first` has slots and stays.
+fn grow_and_shrink(world: &World, member: &Cli, many: &str, first: &str) {
+    let rows = || member.list(&["database", "cluster", "list", "instances", many]);
+    for (cluster, added) in [("many", "many-member-3"), (many, "many-member-4")] {
+        member.ok(&["database", "cluster", "grow", cluster, "--instance", MEMBER]);
+        wait_idle(world, many);
+        let rows = rows();
+        assert_eq!(column(&rows, "Name").last().map(String::as_str), Some(added));
+        assert!(column(&rows, "Status").iter().all(|status| status == "ACTIVE"), "{rows:?}");
+    }
+    let refused = member.refused(&["database", "cluster", "grow", "many", "--instance", "flavor=none,volume=1"]);
+    assert!(refused.contains("none"), "{refused}");
+
+    let ids = column(&rows(), "ID");
+    let shrink = |cluster: &str, id: &str| ["database", "cluster", "shrink", cluster, id].map(str::to_owned);
+    let refused = member.refused(&shrink("many", first).each_ref().map(String::as_str));
+    assert!(refused.contains("HTTP 403") && refused.contains("slots"), "{refused}");
+    for (cluster, id) in [("many", &ids[3]), (many, &ids[2])] {
+        member.ok(&shrink(cluster, id).each_ref().map(String::as_str));
+        wait_idle(world, many);
+    }
+    assert_eq!(column(&rows(), "ID"), ids[..2]);
+    let refused = member.refused(&shrink("many", &ids[3]).each_ref().map(String::as_str));
+    assert!(refused.contains(&ids[3]), "{refused}");
 }
 
 fn reset(member: &Cli, admin: &Cli, many: &str) {
