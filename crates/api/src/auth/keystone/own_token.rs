@@ -56,12 +56,12 @@ impl OwnToken {
                     *state = State { held: Some(held), refused: None };
                     return Ok(token);
                 }
-                Err(error) => error,
+                Err(error) => {
+                    state.refused = matches!(error, Trouble::LoginRefused).then(Instant::now);
+                    error
+                }
             }
         };
-        if matches!(error, Trouble::LoginRefused) {
-            state.refused.get_or_insert_with(Instant::now);
-        }
         // Too early to worry: the old one is still good.
         match state.held.as_ref().filter(|held| now < held.expires) {
             Some(held) => Ok(held.token.clone()),

@@ -81,6 +81,21 @@ async fn a_refused_login_is_not_tried_at_every_request_and_a_new_password_is_tak
 }
 
 #[tokio::test]
+async fn each_refusal_of_a_login_is_followed_by_a_pause() {
+    let fake = Fake::start().await;
+    let keystone = fake.keystone(&Value::Null);
+    fake.state().login_mood = Mood::Status(401);
+    while fake.counts().0 < 2 {
+        assert!(is_unavailable(&keystone, "canary-1").await);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let tokens: Vec<String> = (0..50).map(|n| format!("canary-{n}")).collect();
+    join_all(tokens.iter().map(|token| keystone.identify(token))).await;
+    // One more where the machine is slow, not fifty.
+    assert!(fake.counts().0 <= 3, "{:?}", fake.counts());
+}
+
+#[tokio::test]
 async fn trouble_at_login_is_trouble() {
     let fake = Fake::start().await;
     fake.add("canary-1");
