@@ -5,6 +5,8 @@ use std::str::FromStr;
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request;
 use redtrove_core::Fault;
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::app::App;
 use crate::fault::Refusal;
@@ -64,6 +66,18 @@ impl Paging {
         self.pairs.iter().rev().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
     }
 }
+
+/// The parameter `limit` in the document: an integer from 1, however long; more than a page has is a page.
+#[derive(Debug)]
+pub struct Limit;
+
+impl PartialSchema for Limit {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).into()
+    }
+}
+
+impl ToSchema for Limit {}
 
 fn bad(name: &str, value: &str, rule: &str) -> Refusal {
     Fault::bad_request(format!("The parameter {name} {rule}, not '{}'.", shown(value))).into()

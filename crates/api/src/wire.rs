@@ -14,8 +14,8 @@ pub use answer::{
     VersionsInfo, Volume, VolumeTypesBody,
 };
 pub use ask::{
-    ActionAsk, ClusterAsk, CreateAsk, DatastoreAsk, GrowAsk, InstanceAsk, InstanceRef, LeaverAsk, ModuleAsk, NicAsk,
-    ShrinkAsk, VolumeAsk,
+    Action, ActionAsk, ClusterAsk, CreateAsk, DatastoreAsk, GrowAsk, InstanceAsk, InstanceRef, LeaverAsk, ModuleAsk,
+    NicAsk, OperatorAction, ShrinkAsk, VolumeAsk,
 };
 pub use operators::{
     OperatorClusterBody, OperatorClustersBody, Operators, QuotaLimits, QuotaView, QuotasAsk, QuotasBody, QuotasSetBody,

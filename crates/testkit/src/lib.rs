@@ -14,6 +14,7 @@ pub mod process;
 pub mod rabbitmq;
 pub mod redis;
 pub mod stack;
+pub mod venv;
 pub mod wait;
 
 pub use process::{Launch, Process};

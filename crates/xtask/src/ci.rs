@@ -7,8 +7,12 @@ mod units;
 use anyhow::{Result, bail};
 use redtrove_testkit::install::find_program;
 
+use crate::cli::SchemathesisOptions;
 use crate::interrupt::Interrupt;
-use crate::{compile, say, tests};
+use crate::{compile, say, schemathesis, tests};
+
+/// Drawn cases of each operation: with those that the document gives, half a minute of requests.
+const CASES: u32 = 20;
 
 pub(crate) fn run() -> Result<()> {
     let interrupt = Interrupt::catch()?;
@@ -25,6 +29,9 @@ pub(crate) fn run() -> Result<()> {
     say::heading("lint");
     let clippy = ["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"];
     compile::run(compile::cargo().args(clippy), &interrupt)?;
+    let daemons = tests::build(&interrupt)?;
+    say::heading("requests made up from the OpenAPI document");
+    schemathesis::run_with(&SchemathesisOptions { cases: CASES, seed: 1 }, daemons, &interrupt)?;
     tests::run_with(&interrupt)
 }
 

@@ -17,20 +17,16 @@ pub(crate) enum Consent {
 
 /// Installs what is missing of `wanted`, after asking.
 pub(crate) fn provide(wanted: &[Package], consent: Consent, interrupt: &Interrupt) -> Result<()> {
-    provide_anyway(&missing(wanted), consent, interrupt)
-}
-
-/// Installs `missing`, after asking: for what no program proves.
-pub(crate) fn provide_anyway(missing: &[Package], consent: Consent, interrupt: &Interrupt) -> Result<()> {
+    let missing = missing(wanted);
     if missing.is_empty() {
         return Ok(());
     }
     let names: Vec<&str> = missing.iter().map(|package| package.name).collect();
     say::note(&format!("missing packages: {}", names.join(", ")));
-    if consent == Consent::Ask && !agrees(missing)? {
-        bail!(Refused { command: command_line(missing), reason: "not installed" });
+    if consent == Consent::Ask && !agrees(&missing)? {
+        bail!(Refused { command: command_line(&missing), reason: "not installed" });
     }
-    install(missing)?;
+    install(&missing)?;
     // A Ctrl-C during the installation is heeded now that dpkg is done.
     interrupt.check()
 }

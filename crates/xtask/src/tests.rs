@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use redtrove_testkit::clients::{Clients, PIP};
+use redtrove_testkit::clients::Clients;
 use redtrove_testkit::install::{RABBITMQ, REDIS, find_program};
 use redtrove_testkit::keystone::{self, KEYSTONE, SharedKeystone};
 use redtrove_testkit::mariadb::MARIADB;
 use redtrove_testkit::process::table::of_stacks_below;
 use redtrove_testkit::rabbitmq::{SHARED_VARIABLE, SharedBroker};
+use redtrove_testkit::stack::Binaries;
+use redtrove_testkit::venv::PIP;
 
 use crate::interrupt::Interrupt;
 use crate::packages::{self, Consent};
@@ -20,10 +22,7 @@ pub(crate) fn run() -> Result<()> {
 }
 
 pub(crate) fn run_with(interrupt: &Interrupt) -> Result<()> {
-    packages::provide(&[&[REDIS, RABBITMQ, MARIADB, PIP][..], &KEYSTONE].concat(), Consent::Given, interrupt)?;
-    say::heading("build");
-    // Daemons and tests in one go: built apart, shared dependencies would differ in features and be compiled twice.
-    compile::run(compile::cargo().args(["build", "--workspace", "--all-targets"]), interrupt)?;
+    build(interrupt)?;
 
     say::heading("OpenStack's command lines");
     Clients::install(&target()?)?;
@@ -56,13 +55,22 @@ pub(crate) fn run_with(interrupt: &Interrupt) -> Result<()> {
     Ok(())
 }
 
+/// Installs what the tests need and builds everything. Daemons and tests in one go: built apart, shared dependencies would differ in features and be compiled twice.
+pub(crate) fn build(interrupt: &Interrupt) -> Result<Binaries> {
+    packages::provide(&[&[REDIS, RABBITMQ, MARIADB, PIP][..], &KEYSTONE].concat(), Consent::Given, interrupt)?;
+    say::heading("build");
+    compile::run(compile::cargo().args(["build", "--workspace", "--all-targets"]), interrupt)?;
+    let me = std::env::current_exe().context("cannot tell where xtask was built")?;
+    Binaries::within(me.parent().context("xtask has no directory")?)
+}
+
 /// Whether this is a machine of the continuous integration, where nothing may be left out.
 pub(crate) fn is_ci() -> bool {
     std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false")
 }
 
 /// cargo's target directory, where xtask was built.
-fn target() -> Result<PathBuf> {
+pub(crate) fn target() -> Result<PathBuf> {
     let me = std::env::current_exe().context("cannot tell where xtask was built")?;
     // target/debug/xtask
     Ok(me.ancestors().nth(2).context("xtask has no place")?.to_owned())

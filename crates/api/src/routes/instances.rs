@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::caller::Caller;
 use crate::fault::Refusal;
 use crate::links::Links;
-use crate::paging::Paging;
+use crate::paging::{Limit, Paging};
 use crate::path::Segments;
 use crate::view::Viewer;
 use crate::wire::{InstanceBody, InstancesBody, InstancesInDetailBody, Link, ModulesBody};
@@ -24,7 +24,7 @@ use crate::wire::{InstanceBody, InstancesBody, InstancesInDetailBody, Link, Modu
     operation_id = "list_instances",
     params(
         ("include_clustered" = Option<bool>, Query, description = "Whether members of clusters are listed too."),
-        ("limit" = Option<u32>, Query, minimum = 1, description = "The most entries in the answer.", example = 20),
+        ("limit" = Option<Limit>, Query, description = "The most entries in the answer.", example = 20),
         ("marker" = Option<uuid::Uuid>, Query, description = "The last id of the page before."),
     ),
     responses((status = 200, body = InstancesBody))
@@ -48,7 +48,7 @@ pub(crate) async fn list(
     operation_id = "list_instances_in_detail",
     params(
         ("include_clustered" = Option<bool>, Query, description = "Whether members of clusters are listed too."),
-        ("limit" = Option<u32>, Query, minimum = 1, description = "The most entries in the answer.", example = 20),
+        ("limit" = Option<Limit>, Query, description = "The most entries in the answer.", example = 20),
         ("marker" = Option<uuid::Uuid>, Query, description = "The last id of the page before."),
     ),
     responses((status = 200, body = InstancesInDetailBody))

@@ -47,7 +47,7 @@ pub struct ClusterAsk {
     pub instances: Vec<Object<InstanceAsk>>,
     /// `affinity` or `anti-affinity`.
     #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = String, required = false)]
+    #[schema(value_type = String, min_length = 1, max_length = 255, required = false)]
     pub locality: Option<Label>,
     /// Not supported: anything but null is refused.
     #[serde(default)]
@@ -103,7 +103,7 @@ pub struct DatastoreAsk {
     pub kind: Label,
     /// The name or id of the version; the datastore's default if it is left out.
     #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = String, required = false, example = "7.0")]
+    #[schema(value_type = String, required = false, min_length = 1, max_length = 255, example = "7.0")]
     pub version: Option<Label>,
 }
 
@@ -124,11 +124,11 @@ pub struct InstanceAsk {
     pub nics: Option<Nics>,
     /// Where its machine is to be.
     #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = String, required = false)]
+    #[schema(value_type = String, min_length = 1, max_length = 255, required = false)]
     pub availability_zone: Option<Label>,
     /// In which region its machine is to be.
     #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = String, required = false)]
+    #[schema(value_type = String, min_length = 1, max_length = 255, required = false)]
     pub region_name: Option<Label>,
     /// Modules to be applied.
     #[serde(default, deserialize_with = "given")]
@@ -188,6 +188,26 @@ impl<'de> Deserialize<'de> for Nics {
 pub struct ModuleAsk {
     /// Its id.
     pub id: Uuid,
+}
+
+/// What the body of an action may be, for the document.
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "kebab-case")]
+pub enum Action {
+    /// Add members.
+    Grow(Vec<InstanceAsk>),
+    /// Remove members.
+    Shrink(Vec<LeaverAsk>),
+    /// End what the cluster is busy with; what stands here does not matter.
+    ResetStatus(Value),
+}
+
+/// What the body of an operator's action may be, for the document.
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "kebab-case")]
+pub enum OperatorAction {
+    /// End what the cluster is busy with; what stands here does not matter.
+    ResetTask(Value),
 }
 
 /// The body of an action: one key, the action, with what belongs to it.

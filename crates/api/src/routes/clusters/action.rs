@@ -11,7 +11,7 @@ use crate::fault::Refusal;
 use crate::links::Links;
 use crate::once::{Answer, Key, Once};
 use crate::path::{Segments, shown};
-use crate::wire::{ActionAsk, ClusterBody};
+use crate::wire::{Action, ActionAsk};
 
 /// Acts on a cluster: the body's only key is the action.
 #[utoipa::path(
@@ -24,11 +24,11 @@ use crate::wire::{ActionAsk, ClusterBody};
         ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
             description = "Makes the request one that may be sent again: it has one effect and one answer for a day."),
     ),
-    request_body(content = BTreeMap<String, serde_json::Value>, description = "One key, the action.",
+    request_body(content = Action, description = "One key, the action.",
         example = json!({"grow": [{"flavorRef": "1", "volume": {"size": 2}}]})),
     responses(
-        (status = 202, body = ClusterBody,
-            description = "Accepted. A grow is answered with the cluster and its new members, everything else empty."),
+        (status = 202, description = "Accepted. A grow is answered with a ClusterBody, the cluster with its new members; \
+            everything else is answered without a body, which is why none is declared here."),
         (status = 403, description = "Slots are assigned to a leaver, an instance without flavor, another project, policy."),
         (status = 404, description = "The cluster, an instance of it, a flavor or a module is not found."),
         (status = 413, description = "A quota, the largest volume or the longest body is exceeded."),
@@ -56,11 +56,11 @@ pub(crate) async fn act(
         ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
             description = "Makes the request one that may be sent again: it has one effect and one answer for a day."),
     ),
-    request_body(content = BTreeMap<String, serde_json::Value>, description = "One key, the action.",
+    request_body(content = Action, description = "One key, the action.",
         example = json!({"grow": [{"flavorRef": "1", "volume": {"size": 2}}]})),
     responses(
-        (status = 202, body = ClusterBody,
-            description = "Accepted. A grow is answered with the cluster and its new members, everything else empty."),
+        (status = 202, description = "Accepted. A grow is answered with a ClusterBody, the cluster with its new members; \
+            everything else is answered without a body, which is why none is declared here."),
         (status = 403, description = "Slots are assigned to a leaver, an instance without flavor, another project, policy."),
         (status = 404, description = "The cluster, an instance of it, a flavor or a module is not found."),
         (status = 413, description = "A quota, the largest volume or the longest body is exceeded."),

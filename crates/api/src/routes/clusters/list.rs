@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::caller::Caller;
 use crate::fault::Refusal;
 use crate::links::Links;
-use crate::paging::Paging;
+use crate::paging::{Limit, Paging};
 use crate::view::Viewer;
 use crate::wire::ClustersBody;
 
@@ -18,7 +18,7 @@ use crate::wire::ClustersBody;
     tag = "clusters",
     operation_id = "list_clusters",
     params(
-        ("limit" = Option<u32>, Query, minimum = 1, description = "The most entries in the answer.", example = 20),
+        ("limit" = Option<Limit>, Query, description = "The most entries in the answer.", example = 20),
         ("marker" = Option<uuid::Uuid>, Query, description = "The last id of the page before."),
     ),
     responses((status = 200, body = ClustersBody))

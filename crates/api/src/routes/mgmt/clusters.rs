@@ -10,11 +10,11 @@ use crate::caller::Caller;
 use crate::fault::Refusal;
 use crate::links::Links;
 use crate::once::{Answer, Once};
-use crate::paging::Paging;
+use crate::paging::{Limit, Paging};
 use crate::path::Segments;
 use crate::routes::clusters::{action, reset};
 use crate::view::{self, Viewer};
-use crate::wire::{ActionAsk, OperatorClusterBody, OperatorClustersBody};
+use crate::wire::{ActionAsk, OperatorAction, OperatorClusterBody, OperatorClustersBody};
 
 /// The clusters of all projects, in the order of their ids.
 #[utoipa::path(
@@ -24,7 +24,7 @@ use crate::wire::{ActionAsk, OperatorClusterBody, OperatorClustersBody};
     operation_id = "list_all_clusters",
     params(
         ("deleted" = Option<bool>, Query, description = "Those that are deleted, or those that are not; both without."),
-        ("limit" = Option<u32>, Query, minimum = 1, description = "The most entries in the answer.", example = 20),
+        ("limit" = Option<Limit>, Query, description = "The most entries in the answer.", example = 20),
         ("marker" = Option<uuid::Uuid>, Query, description = "The last id of the page before."),
     ),
     responses((status = 200, body = OperatorClustersBody))
@@ -76,7 +76,7 @@ pub(crate) async fn show(
         ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
             description = "Makes the request one that may be sent again: it has one effect and one answer for a day."),
     ),
-    request_body(content = BTreeMap<String, serde_json::Value>, description = "One key: reset-task.", example = json!({"reset-task": {}})),
+    request_body(content = OperatorAction, description = "One key: reset-task.", example = json!({"reset-task": {}})),
     responses((status = 202, description = "Accepted: the cluster's task is NONE."))
 )]
 pub(crate) async fn act(
