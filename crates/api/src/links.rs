@@ -23,9 +23,12 @@ pub fn base(app: &App, headers: &HeaderMap, extensions: &Extensions) -> String {
     }
     let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
     let trusted = peer.is_some_and(|peer| config.trusted_proxies.iter().any(|network| network.contains(peer)));
-    let forwarded = |name: &str| if trusted { text(headers, name) } else { None };
-    let scheme = forwarded("x-forwarded-proto").filter(|proto| matches!(*proto, "http" | "https")).unwrap_or("http");
-    let host = forwarded("x-forwarded-host").and_then(authority);
+    // Behind several proxies there are several values; the first is that of the one the client spoke to.
+    let first = |values: &'_ str| values.split(',').next().unwrap_or_default().trim().to_owned();
+    let forwarded = |name: &str| if trusted { text(headers, name).map(first) } else { None };
+    let scheme = forwarded("x-forwarded-proto").filter(|proto| matches!(proto.as_str(), "http" | "https"));
+    let scheme = scheme.as_deref().unwrap_or("http");
+    let host = forwarded("x-forwarded-host").and_then(|host| authority(&host));
     let host = host.or_else(|| text(headers, header::HOST.as_str()).and_then(authority));
     format!("{scheme}://{}", host.unwrap_or_else(|| config.bind().to_string()))
 }

@@ -179,6 +179,8 @@ async fn links_lead_where_the_caller_came_from() {
     assert_eq!(link(&service, "10.0.0.7", &forwarded).await, "https://db.example.org");
     assert_eq!(link(&service, "10.0.1.7", &forwarded).await, "http://inner:8779", "not from a trusted proxy");
     assert_eq!(link(&service, "10.0.0.7", &[("x-forwarded-proto", "gopher"), ("host", "h")]).await, "http://h");
+    let chain = [("x-forwarded-proto", "https, http"), ("x-forwarded-host", "db.example.org , inner:8779")];
+    assert_eq!(link(&service, "10.0.0.7", &chain).await, "https://db.example.org", "behind two");
     assert_eq!(link(&service, "10.0.1.7", &[]).await, "http://127.0.0.1:8779", "no host at all");
     let service =
         Service::with("[api]\npublic_endpoint = \"https://public.test/\"\ntrusted_proxies = [\"10.0.0.7\"]\n", false)
