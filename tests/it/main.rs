@@ -1,12 +1,13 @@
 //! The whole system on one machine, one file a story: our three programs, redis-server, RabbitMQ, SQLite,
-//! Keystone,
-//! OpenStack's own clients.
+//! Keystone, OpenStack's own clients.
 //!
 //! The programs are those of the same build: `cargo build` makes them, and a story that does not find them says so.
 
 // The attribute tells clippy that helpers beside the tests are tests too.
 #[cfg(test)]
 mod bad_input;
+#[cfg(test)]
+mod blueprint;
 #[cfg(test)]
 mod broker_away;
 #[cfg(test)]

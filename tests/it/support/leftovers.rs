@@ -36,6 +36,8 @@ pub(crate) fn assert_none(world: &World) {
         "SELECT COUNT(*) FROM instances WHERE deleted_at IS NULL",
         "SELECT COUNT(*) FROM tasks WHERE ended IS NULL",
         "SELECT COUNT(*) FROM tasks WHERE lease_expires_at IS NOT NULL AND ended IS NULL",
+        "SELECT COUNT(*) FROM removed_nodes",
+        "SELECT COUNT(*) FROM forget_debts",
         "SELECT COALESCE(SUM(ABS(in_use)), 0) FROM quota_usages",
     ] {
         assert_eq!(database.number(question), 0, "{question}");
