@@ -7,7 +7,7 @@ use redtrove_core::catalogue::{Datastore, DatastoreLabel, DatastoreVersion, Flav
 use redtrove_core::cluster::{Cluster, ClusterTask};
 use redtrove_core::instance::{Instance, Lifecycle};
 use redtrove_core::placement::Locality;
-use redtrove_core::status::member_status;
+use redtrove_core::status::{MemberFault, member_status};
 use redtrove_engine::ports::OperatorCluster;
 use redtrove_engine::task::{Task, TaskKind};
 
@@ -68,7 +68,7 @@ impl Viewer {
         ClusterView {
             item: self.cluster(cluster, members.iter().map(|member| self.member_view(member)).collect()),
             ip,
-            fault: cluster.fault.clone().map(|message| FaultView { message }),
+            fault: cluster.fault.clone().map(|message| FaultView { message, created: None }),
             operation,
         }
     }
@@ -118,7 +118,7 @@ impl Viewer {
             ip: addresses(member),
             flavor: self.flavor_ref(&member.flavor_id),
             volume: self.volume_support.then_some(Volume { size: member.volume_gb, used: None }),
-            fault: fault.map(|message| FaultView { message }),
+            fault: fault.map(fault_view),
         }
     }
 
@@ -148,7 +148,7 @@ impl Viewer {
             local_storage: (!self.volume_support).then_some(LocalStorage { used }),
             created: instance.created.to_string(),
             updated: instance.updated.to_string(),
-            fault: fault.map(|message| FaultView { message }),
+            fault: fault.map(fault_view),
         }
     }
 
@@ -203,6 +203,11 @@ fn operators<C>(found: &OperatorCluster, cluster: C) -> Operators<C> {
         deleted: found.deleted_at.is_some(),
         deleted_at: found.deleted_at.map(|time| time.to_string()),
     }
+}
+
+/// With the time, without which clients cannot show an instance that has a fault.
+fn fault_view(fault: MemberFault) -> FaultView {
+    FaultView { message: fault.message, created: Some(fault.since.to_string()) }
 }
 
 fn addresses(instance: &Instance) -> Vec<String> {

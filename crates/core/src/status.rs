@@ -51,30 +51,41 @@ impl fmt::Display for MemberStatus {
     }
 }
 
+/// Why a member is in ERROR.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberFault {
+    /// One sentence.
+    pub message: String,
+    /// Since when it is known.
+    pub since: Timestamp,
+}
+
 /// The status of `instance` at `now`, and the fault that goes with it.
 pub fn member_status(
     instance: &Instance,
     now: Timestamp,
     heartbeat_expiry: Duration,
-) -> (MemberStatus, Option<String>) {
+) -> (MemberStatus, Option<MemberFault>) {
+    // An operation that fails, and a look that finds a member failed, are the last to change its row.
+    let error = |message: String, since| (MemberStatus::Error, Some(MemberFault { message, since }));
     if matches!(instance.lifecycle, Lifecycle::Deleting | Lifecycle::Deleted) {
         return (MemberStatus::Shutdown, None);
     }
     if let Some(fault) = &instance.fault {
-        return (MemberStatus::Error, Some(fault.clone()));
+        return error(fault.clone(), instance.updated);
     }
     if instance.lifecycle == Lifecycle::Building {
         return (MemberStatus::Build, None);
     }
     let heard = &instance.heard;
     if let Some(since) = heard.silent_since.filter(|since| now.since(*since) > heartbeat_expiry) {
-        return (MemberStatus::Error, Some(format!("guest agent silent since {since}")));
+        return error(format!("guest agent silent since {since}"), since);
     }
     match heard.redis {
         RedisState::Down | RedisState::Starting => (MemberStatus::Shutdown, None),
         RedisState::Loading => (MemberStatus::Blocked, None),
         RedisState::Unknown | RedisState::Running if heard.held_failed => {
-            (MemberStatus::Error, Some("most other members cannot reach it".to_owned()))
+            error("most other members cannot reach it".to_owned(), instance.updated)
         }
         RedisState::Unknown | RedisState::Running => (MemberStatus::Active, None),
     }
@@ -133,8 +144,10 @@ mod tests {
             assert_eq!(status(Lifecycle::Complete, None, Heard { redis, ..running.clone() }), want);
         }
         assert_eq!(status(Lifecycle::Complete, None, Heard { held_failed: true, ..running.clone() }), S::Error);
-        let (_, fault) = member_status(&instance(Lifecycle::Complete, None, silent(0)), now, EXPIRY);
-        assert_eq!(fault.as_deref(), Some("guest agent silent since 1970-01-01T00:00:00"));
+        let (_, fault) = member_status(&instance(Lifecycle::Complete, None, silent(7_000)), now, EXPIRY);
+        let silent =
+            MemberFault { message: "guest agent silent since 1970-01-01T00:00:07".into(), since: Timestamp(7_000) };
+        assert_eq!(fault, Some(silent));
     }
 
     proptest! {

@@ -39,6 +39,9 @@ pub struct DatastoreRef {
 pub struct FaultView {
     /// One sentence.
     pub message: String,
+    /// Since when it is known; of members only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created: Option<String>,
 }
 
 /// The operation that is under way.

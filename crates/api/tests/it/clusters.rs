@@ -76,7 +76,10 @@ async fn a_running_operation_and_a_failed_one_are_shown() {
     assert_eq!(shown.get("operation"), None);
     assert_eq!(shown["fault"], json!({"message": "no machine"}));
     assert_eq!(shown["instances"][0]["status"], "ERROR");
-    assert_eq!(shown["instances"][0]["fault"]["message"], "its machine did not start");
+    let fault = json!({"message": "its machine did not start", "created": cluster["created"]});
+    assert_eq!(shown["instances"][0]["fault"], fault, "clients cannot show a fault without its time");
+    let instance = format!("/instances/{}", shown["instances"][0]["id"].as_str().unwrap());
+    assert_eq!(service.get(&instance).await.json()["instance"]["fault"], fault);
 }
 
 #[tokio::test]

@@ -72,7 +72,7 @@ async fn a_reset_ends_what_a_cluster_is_busy_with() {
         assert_eq!((&shown["task"]["name"], shown.get("operation")), (&json!("NONE"), None));
         assert_eq!(shown["fault"]["message"], "The operation was ended by a reset.");
         for member in shown["instances"].as_array().unwrap() {
-            assert_eq!((&member["status"], &member["fault"]), (&json!("ERROR"), &shown["fault"]));
+            assert_eq!((&member["status"], &member["fault"]["message"]), (&json!("ERROR"), &shown["fault"]["message"]));
         }
         // What clients call a forced delete: a reset, then this.
         let delete = service.call(Method::DELETE, &format!("/v1.0/p1{url}"), MEMBER, None).await;
