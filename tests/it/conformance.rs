@@ -2,6 +2,7 @@
 //! the file, by name and by id.
 
 mod cli;
+mod guide;
 mod look_up;
 mod old_shell;
 mod walk;
@@ -50,5 +51,14 @@ fn the_old_shell_works_with_keystone() {
     let clients = Clients::beside_test().unwrap();
     let cloud = world.stack().cloud().unwrap().clone();
     old_shell::all(&world, &Cli::keystone(&clients, &cloud.member), &Cli::keystone(&clients, &cloud.admin));
+    world.end(&[]);
+}
+
+#[test]
+fn the_commands_of_the_user_guide_do_what_it_says() {
+    let mut world = World::with_keystone(|_| ());
+    let clients = Clients::beside_test().unwrap();
+    let cloud = world.stack().cloud().unwrap().clone();
+    guide::all(&world, &Cli::keystone(&clients, &cloud.member));
     world.end(&[]);
 }

@@ -120,7 +120,7 @@ fn assert_cut_off_and_back(control: &Control, hosts: &Hosts, cluster: ClusterId)
     until("the member that was cut off to be seen as silent", || {
         let members = control.members(cluster);
         let (_, status, fault) = &members[victim];
-        let silent = fault.as_ref().is_some_and(|fault| fault.contains("guest agent silent since"));
+        let silent = fault.as_ref().is_some_and(|fault| fault.message.contains("guest agent silent since"));
         *status == MemberStatus::Error && silent
     });
     let others = control.members(cluster).into_iter().enumerate().filter(|(n, _)| *n != victim);

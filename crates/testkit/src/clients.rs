@@ -53,12 +53,33 @@ impl Clients {
     /// # Errors
     /// It cannot be run.
     pub fn run(&self, program: &str, env: &[(String, String)], args: &[&str]) -> Result<Ended> {
+        let path = "/usr/bin:/bin";
+        self.run_within(ENDS_WITHIN, path, &self.dir.join("venv").join("bin").join(program), env, args)
+    }
+
+    /// Runs lines of a shell in which `openstack` is a command, as [`Clients::run`] does; ten minutes at most.
+    ///
+    /// # Errors
+    /// There is no shell.
+    pub fn shell(&self, env: &[(String, String)], lines: &str) -> Result<Ended> {
+        let path = format!("{}:/usr/bin:/bin", self.dir.join("venv").join("bin").display());
+        self.run_within("600", &path, Path::new("bash"), env, &["-c", lines])
+    }
+
+    fn run_within(
+        &self,
+        seconds: &str,
+        path: &str,
+        program: &Path,
+        env: &[(String, String)],
+        args: &[&str],
+    ) -> Result<Ended> {
         let mut command = Command::new("timeout");
-        command.arg(ENDS_WITHIN).arg(self.dir.join("venv").join("bin").join(program)).args(args);
+        command.arg(seconds).arg(program).args(args);
         // A home of their own: files of the developer's clouds are none of ours.
-        command.env_clear().env("PATH", "/usr/bin:/bin").env("LANG", "C.UTF-8").env("HOME", self.dir.join("home"));
+        command.env_clear().env("PATH", path).env("LANG", "C.UTF-8").env("HOME", self.dir.join("home"));
         command.envs(env.iter().map(|(name, value)| (name, value))).stdin(Stdio::null());
-        let output = command.output().with_context(|| format!("cannot run {program}"))?;
+        let output = command.output().with_context(|| format!("cannot run {}", program.display()))?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Ok(Ended { good: output.status.success(), said: text(&output.stdout), complained: text(&output.stderr) })
     }

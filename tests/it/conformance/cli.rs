@@ -58,6 +58,12 @@ impl Cli {
         ended.said
     }
 
+    /// What lines of a shell print and complain of, whatever becomes of each.
+    pub(super) fn shell(&self, lines: &str) -> String {
+        let ended = self.clients.shell(&self.env, lines).unwrap();
+        ended.said + &ended.complained
+    }
+
     /// The object that a command of `openstack` shows.
     pub(super) fn show(&self, args: &[&str]) -> Value {
         let said = self.ok(&[args, &["-f", "json"]].concat());

@@ -10,7 +10,7 @@ use redtrove_core::instance::Instance;
 use redtrove_core::placement::Placement;
 use redtrove_core::plan;
 use redtrove_core::slots::divide;
-use redtrove_core::status::{MemberStatus, member_status};
+use redtrove_core::status::{MemberFault, MemberStatus, member_status};
 use redtrove_core::topology;
 use redtrove_engine::ports::{Clock, Compute, Limits, NewCluster, NewInstance, NewTask, NewVersion};
 use redtrove_engine::task::{StepRecord, TaskKind};
@@ -111,7 +111,7 @@ impl Control {
     }
 
     /// The members with their statuses and faults, in member order; fails if the cluster has a fault.
-    pub(super) fn members(&self, id: ClusterId) -> Vec<(Instance, MemberStatus, Option<String>)> {
+    pub(super) fn members(&self, id: ClusterId) -> Vec<(Instance, MemberStatus, Option<MemberFault>)> {
         self.runtime.block_on(async {
             let (cluster, instances) = self.world.store.cluster(id).await.unwrap().expect("the cluster is there");
             assert_eq!(cluster.fault, None);
