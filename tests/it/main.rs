@@ -19,6 +19,8 @@ mod embedded;
 #[cfg(test)]
 mod follow_a_request;
 #[cfg(test)]
+mod grow;
+#[cfg(test)]
 mod keystone;
 #[cfg(test)]
 mod kill_nine_forming;
@@ -34,6 +36,12 @@ mod outside_callers;
 mod poison;
 #[cfg(test)]
 mod redis_killed;
+#[cfg(test)]
+mod shrink;
+#[cfg(test)]
+mod shrink_and_come_back;
+#[cfg(test)]
+mod shrink_under_reshard;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

@@ -113,6 +113,20 @@ pub fn cli(at: SocketAddrV4, options: &[&str], words: &[&str]) -> Result<String>
     Ok(answer)
 }
 
+/// Runs `redis-cli` with `words` alone, such as `--cluster check ADDRESS`, and returns what it said.
+///
+/// # Errors
+/// redis-cli is missing or fails; what it said is in the error.
+pub fn cluster_tool(words: &[&str]) -> Result<String> {
+    let program = find_program("redis-cli").context("no redis-cli here; install the package redis-tools")?;
+    let output = Command::new(program).args(words).stdin(Stdio::null()).output().context("cannot run redis-cli")?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    if !output.status.success() {
+        bail!("redis-cli {}: {said}{}", words.join(" "), String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(said)
+}
+
 fn configuration(dir: &Path, address: Ipv4Addr, settings: &[&str]) -> String {
     let mut text = format!(
         "bind {address}\nport {PORT}\ndir \"{}\"\nprotected-mode no\ncluster-enabled yes\ncluster-announce-ip {address}\n\

@@ -89,6 +89,68 @@ impl Cluster {
         .unwrap()
     }
 
+    /// Asks for more members; the answer.
+    pub(crate) fn ask_grow(&self, joiners: usize) -> Answer {
+        let member = json!({"flavorRef": "1", "volume": {"size": 1}});
+        self.client.post(&self.path(), &json!({"grow": vec![member; joiners]})).unwrap()
+    }
+
+    /// Asks for more members, checks the answer against the blueprint's, and gives their names.
+    pub(crate) fn grow(&self, joiners: usize) -> Vec<String> {
+        let answered = self.ask_grow(joiners).expect_status(202).unwrap();
+        let cluster = &answered["cluster"];
+        assert_eq!((&cluster["id"], &cluster["task"]["name"]), (&json!(self.id), &json!("GROWING_CLUSTER")));
+        let members = cluster["instances"].as_array().unwrap();
+        assert_eq!(members.len(), joiners, "only the new members are listed: {cluster}");
+        assert!(members.iter().all(|member| member["status"] == "BUILD" && member["ip"] == json!([])), "{cluster}");
+        members.iter().map(|member| member["name"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Asks to remove these members; the answer.
+    pub(crate) fn shrink(&self, leavers: &[String]) -> Answer {
+        let leavers: Vec<Value> = leavers.iter().map(|id| json!({"id": id})).collect();
+        self.client.post(&self.path(), &json!({"shrink": leavers})).unwrap()
+    }
+
+    /// The members' ids, in member order.
+    pub(crate) fn member_ids(&self) -> Vec<String> {
+        let cluster = self.look().expect("the cluster is there");
+        let members = cluster["instances"].as_array().unwrap();
+        members.iter().map(|member| member["id"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Waits until the cluster has so many members, no task and no fault, and all are ACTIVE.
+    pub(crate) fn wait_members(&self, count: usize) -> Value {
+        wait_for(&format!("cluster {} to have {count} members", self.id), PATIENCE, || {
+            let Some(cluster) = self.look() else { return Ok(None) };
+            assert!(cluster.get("fault").is_none_or(Value::is_null), "{cluster}");
+            let here = cluster["instances"].as_array().is_some_and(|members| members.len() == count);
+            Ok((here && is_active(&cluster)).then_some(cluster))
+        })
+        .unwrap()
+    }
+
+    /// Has redis-cli move `slots` slots from one node to another, by their ids.
+    pub(crate) fn reshard(&self, from: &str, to: &str, slots: u32) -> Result<String, String> {
+        let at = self.addresses()[0].to_string();
+        let slots = slots.to_string();
+        let words =
+            ["--cluster", "reshard", &at, "--cluster-from", from, "--cluster-to", to, "--cluster-slots", &slots];
+        redis::cluster_tool(&[&words[..], &["--cluster-yes"]].concat()).map_err(|error| error.to_string())
+    }
+
+    /// Moves every slot of the last member to the first.
+    pub(crate) fn drain_last(&self) {
+        let nodes = self.node_ids();
+        let last = self.addresses().pop().unwrap();
+        let owned: u32 = slot_map(last)
+            .iter()
+            .filter(|(_, _, ip)| *ip == last.ip().to_string())
+            .map(|(first, end, _)| end - first + 1)
+            .sum();
+        self.reshard(nodes.last().unwrap(), &nodes[0], owned).unwrap();
+    }
+
     /// Asks for the end of it: 202 with an empty body.
     pub(crate) fn delete(&self) {
         let answer = self.client.delete(&self.path()).unwrap();
