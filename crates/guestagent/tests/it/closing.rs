@@ -35,10 +35,6 @@ async fn serving(agent: &Agent, client: &mut Client) -> String {
     client.topology().await.node_id
 }
 
-fn is_shut(agent: &Agent) -> bool {
-    agent.cli(&["get", "k"]).contains("NOAUTH")
-}
-
 async fn wait_open(agent: &Agent) {
     wait_for("the node to be open", || async { (agent.cli(&["get", "k"]) == "v").then_some(()) }).await;
 }
@@ -80,7 +76,7 @@ async fn closing_ends_every_connection_of_tenants_and_reopening_lets_them_in() {
         assert!(ended.is_ok(), "connection {number} is still there: {rest:?}");
     }
     assert!(!agent.own_cli(&["client", "list"]).contains("user=default"));
-    assert!(is_shut(&agent));
+    assert!(agent.is_shut());
     assert_eq!(agent.own_cli(&["get", "k"]), "v", "what was not executed is not");
     let topology = client.topology().await;
     assert!(topology.complete && (1..=CLOSING_MS).contains(&topology.closed_for_ms.unwrap()), "{topology:?}");
@@ -118,7 +114,7 @@ async fn only_the_complete_node_that_is_meant_is_closed() {
     }
     assert_eq!(code(client.close("x").await), Code::InvalidArgument);
     assert_eq!(code(client.reopen("").await), Code::InvalidArgument);
-    assert!(!is_shut(&agent));
+    assert!(!agent.is_shut());
     let late = v1::CloseToTenantsRequest { expected_node_id: node.clone() };
     client.0.close_to_tenants(at(7, late.clone())).await.unwrap();
     let late = client.0.close_to_tenants(at(6, late)).await.unwrap_err();
@@ -132,7 +128,7 @@ async fn a_call_that_completes_the_node_again_does_not_open_it() {
     client.close(&node).await.unwrap();
     client.complete().await;
     client.prepare(&agent).await;
-    assert!(is_shut(&agent));
+    assert!(agent.is_shut());
     assert_eq!(agent_timeout(&agent).await, "15000");
 }
 
@@ -143,14 +139,14 @@ async fn a_closed_node_stays_shut_when_agent_or_server_are_killed() {
     client.close(&node).await.unwrap();
     agent.kill_redis();
     client.wait_state(v1::RedisState::Running).await;
-    assert!(is_shut(&agent), "another server");
+    assert!(agent.is_shut(), "another server");
     agent.end(Signal::KILL);
-    assert!(is_shut(&agent), "no agent");
+    assert!(agent.is_shut(), "no agent");
     agent.kill_redis();
     agent.start_again().await;
     let mut client = world.control(&agent).await;
     client.wait_state(v1::RedisState::Running).await;
-    assert!(is_shut(&agent), "both were killed");
+    assert!(agent.is_shut(), "both were killed");
     assert!((1..CLOSING_MS).contains(&client.topology().await.closed_for_ms.unwrap()));
     client.reopen(&node).await.unwrap();
     wait_open(&agent).await;
@@ -170,7 +166,7 @@ async fn a_closed_node_opens_by_itself_after_the_last_call() {
     wait_for("half of the time", || async { (client.clone_topology().await.closed_for_ms? < 500).then_some(()) }).await;
     let renewed = Instant::now();
     client.close(&node).await.unwrap();
-    assert!(is_shut(&agent));
+    assert!(agent.is_shut());
     wait_open(&agent).await;
     assert!(renewed.elapsed() >= closing, "it opened after {:?}", renewed.elapsed());
     assert_eq!(client.topology().await.closed_for_ms, None);
@@ -224,7 +220,7 @@ async fn a_clock_that_was_set_back_does_not_keep_the_node_shut() {
     agent.restart_shut(json!({ "until": before + year })).await;
     let mut client = world.control(&agent).await;
     client.wait_state(v1::RedisState::Running).await;
-    assert!(is_shut(&agent));
+    assert!(agent.is_shut());
     assert!(client.topology().await.closed_for_ms.unwrap() <= CLOSING_MS);
     let after = agent.state()["shut"]["until"].as_i64().unwrap();
     assert!((before..before + 60_000).contains(&after), "a later restart begins from here: {before} {after}");

@@ -234,6 +234,12 @@ impl Agent {
         output(self.redis_cli().args(words).stdin(Stdio::null()))
     }
 
+    /// Whether tenants are shut out: a question is refused, or its connection is ended, which an agent does that starts.
+    pub(crate) fn is_shut(&self) -> bool {
+        let answer = self.cli(&["get", "k"]);
+        ["NOAUTH", "closed the connection", "reset by peer"].iter().any(|words| answer.contains(words))
+    }
+
     /// redis-cli as the agent.
     pub(crate) fn own_cli(&self, words: &[&str]) -> String {
         let password = std::fs::read_to_string(self.directory.join("agent.password")).unwrap();
