@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
+use redtrove_core::topology::{NodeLine, parse_nodes};
 use redtrove_testkit::http::{Answer, Client};
 use redtrove_testkit::{redis, wait_for};
 use serde_json::{Value, json};
@@ -139,6 +140,37 @@ impl Cluster {
         redis::cluster_tool(&[&words[..], &["--cluster-yes"]].concat()).map_err(|error| error.to_string())
     }
 
+    /// Brings slot moves that were cut short to their end, as a tenant does it: the source's value of a key is the true
+    /// one, and the target of a move gets the slot.
+    pub(crate) fn finish_moves(&self) {
+        let members = self.addresses();
+        let views: Vec<_> = members.iter().map(|at| (*at, own_line(*at))).collect();
+        let at = |node| views.iter().find(|(_, own)| own.id == node).map(|(at, _)| *at);
+        let ok = |at: SocketAddrV4, words: &[&str]| assert_eq!(redis::cli(at, &[], words).unwrap(), "OK", "{words:?}");
+        for (source, own) in &views {
+            for (slot, target_id) in &own.migrating {
+                let (slot, id) = (slot.to_string(), target_id.to_string());
+                let Some(target) = at(*target_id) else {
+                    ok(*source, &["cluster", "setslot", &slot, "stable"]);
+                    continue;
+                };
+                let keys = redis::cli(*source, &[], &["cluster", "getkeysinslot", &slot, "1000"]).unwrap();
+                let keys: Vec<&str> = keys.lines().filter(|key| !key.is_empty()).collect();
+                if !keys.is_empty() {
+                    let ip = target.ip().to_string();
+                    let move_all = ["migrate", &ip, "6379", "", "0", "5000", "replace", "keys"];
+                    ok(*source, &[&move_all, &*keys].concat());
+                }
+                [target, *source].into_iter().for_each(|at| ok(at, &["cluster", "setslot", &slot, "node", &id]));
+            }
+        }
+        for at in &members {
+            for (slot, _) in own_line(*at).importing {
+                ok(*at, &["cluster", "setslot", &slot.to_string(), "stable"]);
+            }
+        }
+    }
+
     /// Moves every slot of the last member to the first.
     pub(crate) fn drain_last(&self) {
         let nodes = self.node_ids();
@@ -213,6 +245,12 @@ impl Cluster {
             }
         }
     }
+}
+
+/// What one member says of itself.
+fn own_line(at: SocketAddrV4) -> NodeLine {
+    let nodes = parse_nodes(&redis::cli(at, &[], &["cluster", "nodes"]).unwrap()).unwrap();
+    nodes.into_iter().find(|node| node.myself).expect("a node lists itself")
 }
 
 /// `CLUSTER SLOTS` of one member: first slot, last slot, address.
