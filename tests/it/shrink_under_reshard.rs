@@ -30,9 +30,11 @@ fn a_shrink_under_a_running_reshard_loses_no_slot() {
         scope.spawn(|| {
             while !stop.load(Ordering::Relaxed) {
                 // Either fails when the member is shut; a move that is cut short is the tenant's to finish, as ever.
-                let _ = cluster.reshard(&nodes[0], &nodes[3], 3);
-                let _ = cluster.reshard(&nodes[3], &nodes[0], 3);
-                moves.fetch_add(1, Ordering::Relaxed);
+                for [from, to] in [[0, 3], [3, 0]] {
+                    let _ = cluster.reshard(&nodes[from], &nodes[to], 3);
+                    moves.fetch_add(1, Ordering::Relaxed);
+                    until("the members to agree", || stop.load(Ordering::Relaxed) || cluster.agrees());
+                }
             }
         });
         until("slots to move", || moves.load(Ordering::Relaxed) > 0);
