@@ -144,6 +144,7 @@ impl Cluster {
     /// Brings slot moves that were cut short to their end, as a tenant does it: the source's value of a key is the true
     /// one, and the target of a move gets the slot.
     pub(crate) fn finish_moves(&self) {
+        self.wait_agreement();
         let members = self.addresses();
         let views: Vec<_> = members.iter().map(|at| (*at, own_line(*at))).collect();
         let at = |node| views.iter().find(|(_, own)| own.id == node).map(|(at, _)| *at);
