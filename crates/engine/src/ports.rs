@@ -7,6 +7,8 @@ mod guests;
 mod operators;
 mod quota;
 mod store;
+mod submission;
+mod work;
 
 pub use answer::{ANSWERS_KEPT, Body, KeptAnswer, LateAnswer, RequestKey};
 pub use bus::{Bus, BusError, NoBus, WakeUp};
@@ -15,7 +17,6 @@ pub use guests::{Guest, GuestError, GuestStatus, Guests, Order, PrepareSpec, See
 pub use operators::OperatorCluster;
 pub use quota::{Limits, Resource, Usage};
 pub use redtrove_core::Clock;
-pub use store::{
-    BegunStep, Change, Claimed, DeleteSubmitted, ENDED_BY_RESET, EndedStep, Ending, Growth, HIGHEST_SEEN, Joiner,
-    Lease, NewCluster, NewInstance, NewTask, NewVersion, Outcome, Record, RemovedNode, Store, StoreError, SubmitError,
-};
+pub use store::{NewVersion, Store, StoreError, SubmitError};
+pub use submission::{DeleteSubmitted, ENDED_BY_RESET, Growth, Joiner, NewCluster, NewInstance, NewTask};
+pub use work::{BegunStep, Change, Claimed, EndedStep, Ending, HIGHEST_SEEN, Lease, Outcome, Record, RemovedNode};
