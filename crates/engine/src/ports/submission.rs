@@ -9,6 +9,7 @@ use redtrove_core::{ClusterId, InstanceId, ProjectId, RequestId, SlotRange, Task
 
 use super::answer::{KeptAnswer, LateAnswer};
 use super::quota::Limits;
+use crate::submit::member_name;
 use crate::task::TaskKind;
 
 /// The task of a submission.
@@ -113,6 +114,22 @@ pub struct Joiner {
     pub volume_gb: u64,
     /// Where it is to be, and what it is to be made of.
     pub placement: Placement,
+}
+
+impl Joiner {
+    /// It as the instance with this number of the cluster of this name. It is given no slots.
+    pub fn numbered(&self, cluster: &str, number: u32) -> NewInstance {
+        NewInstance {
+            id: self.id,
+            name: member_name(cluster, number),
+            number,
+            flavor_id: self.flavor_id.clone(),
+            ram_mb: self.ram_mb,
+            volume_gb: self.volume_gb,
+            placement: self.placement.clone(),
+            planned_slots: None,
+        }
+    }
 }
 
 /// A cluster to be grown: all of it is written in one transaction or nothing is.

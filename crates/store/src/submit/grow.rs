@@ -4,7 +4,6 @@ use redtrove_core::cluster::Cluster;
 use redtrove_core::instance::Instance;
 use redtrove_core::request::MOST_MEMBERS;
 use redtrove_engine::ports::{Growth, Joiner, NewInstance, StoreError, SubmitError};
-use redtrove_engine::submit::member_name;
 
 use super::{begin_operation, insert_instance, insert_task};
 use crate::answers::{hold_answer, write_answer};
@@ -66,16 +65,7 @@ async fn number_joiners<B: Backend>(
     let highest = rows::number_or_null::<u32>(&row, "highest")?.unwrap_or_default();
     let numbered = joiners.iter().zip(1_u32..).map(|(joiner, place)| {
         let number = highest.checked_add(place).ok_or_else(|| StoreError::Broken("the numbers are used up".into()))?;
-        Ok(NewInstance {
-            id: joiner.id,
-            name: member_name(&cluster.name, number),
-            number,
-            flavor_id: joiner.flavor_id.clone(),
-            ram_mb: joiner.ram_mb,
-            volume_gb: joiner.volume_gb,
-            placement: joiner.placement.clone(),
-            planned_slots: None,
-        })
+        Ok(joiner.numbered(&cluster.name, number))
     });
     numbered.collect()
 }

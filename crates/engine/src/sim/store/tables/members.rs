@@ -7,7 +7,6 @@ use redtrove_core::{ClusterId, ProjectId, TaskId, Timestamp};
 
 use super::Tables;
 use crate::ports::{Growth, KeptAnswer, NewInstance, NewTask, StoreError, SubmitError};
-use crate::submit::member_name;
 use crate::task::Verdict;
 
 impl Tables {
@@ -51,16 +50,7 @@ impl Tables {
         let highest = ever().map(|i| i.number).max().unwrap_or_default();
         let new: Vec<NewInstance> = (highest + 1..)
             .zip(&growth.joiners)
-            .map(|(number, joiner)| NewInstance {
-                id: joiner.id,
-                name: member_name(&cluster.name, number),
-                number,
-                flavor_id: joiner.flavor_id.clone(),
-                ram_mb: joiner.ram_mb,
-                volume_gb: joiner.volume_gb,
-                placement: joiner.placement.clone(),
-                planned_slots: None,
-            })
+            .map(|(number, joiner)| joiner.numbered(&cluster.name, number))
             .collect();
         self.raise_used(&growth.project, growth.limits, &new)?;
         let joined: Vec<Instance> = new.iter().map(|new| new.row(growth.cluster, now)).collect();
