@@ -16,9 +16,15 @@ pub(crate) fn project_root() -> PathBuf {
     manifest.ancestors().nth(2).unwrap_or(manifest).to_owned()
 }
 
-/// cargo, in the workspace.
+/// cargo, in the workspace, as if it had been called by hand: a cargo tells what it runs which package it is, and with
+/// other words in these variables build scripts (ring's) run again and everything above them is compiled anew.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+            command.env_remove(name);
+        }
+    }
     command.current_dir(project_root());
     command
 }
