@@ -8,7 +8,7 @@ use redtrove_core::cluster::{Cluster, ClusterTask};
 use redtrove_core::instance::{Instance, Lifecycle};
 use redtrove_core::placement::Locality;
 use redtrove_core::status::{MemberFault, member_status};
-use redtrove_engine::ports::OperatorCluster;
+use redtrove_engine::ports::{OperatorCluster, StoreError};
 use redtrove_engine::task::{Task, TaskKind};
 
 use crate::app::App;
@@ -44,6 +44,19 @@ impl Viewer {
     #[must_use]
     pub fn at(self, now: Timestamp) -> Self {
         Self { now, ..self }
+    }
+
+    /// Shows `members` as they are at this moment. The database is asked for its time only if one of them has fallen
+    /// silent: of the others nothing that is shown depends on it.
+    pub async fn at_present<'m>(
+        self,
+        app: &App,
+        members: impl IntoIterator<Item = &'m Instance>,
+    ) -> Result<Self, StoreError> {
+        if members.into_iter().all(|member| member.heard.silent_since.is_none()) {
+            return Ok(self);
+        }
+        Ok(self.at(app.store().now().await?))
     }
 
     /// The links in use.

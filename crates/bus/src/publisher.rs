@@ -51,7 +51,7 @@ impl Publisher {
         stop: CancellationToken,
     ) -> Self {
         let (sender, state) = watch::channel(State::Down("not connected yet".to_owned()));
-        tasks.spawn(keep_connected(Dialer::new(settings, name, clock), sender, stop));
+        tasks.spawn(keep_connected(Dialer::new(settings.for_sending(), name, clock), sender, stop));
         Self { state }
     }
 

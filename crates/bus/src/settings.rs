@@ -8,6 +8,9 @@ use secrecy::{ExposeSecret, SecretString};
 /// After twice this many seconds without a sign of life a connection counts as lost.
 const HEARTBEAT_SECONDS: u16 = 10;
 
+/// The longest frame of one who only sends; RabbitMQ takes no less than 8 KiB.
+const SENT_FRAME_BYTES: u32 = 16 * 1024;
+
 /// The broker's address and credentials. Prints without the password.
 #[derive(Clone)]
 pub struct Settings {
@@ -36,6 +39,13 @@ impl Settings {
         }
         uri.query.heartbeat = Some(HEARTBEAT_SECONDS);
         Ok(Self { uri })
+    }
+
+    /// The same broker for one who only sends: with small frames, since lapin sets aside 64 of the longest (8 MB of what
+    /// RabbitMQ offers). Longer messages take several. Whoever receives takes frames as long as others send them.
+    pub(crate) fn for_sending(mut self) -> Self {
+        self.uri.query.frame_max = Some(SENT_FRAME_BYTES);
+        self
     }
 
     /// `host:port`, for messages.

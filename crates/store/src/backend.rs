@@ -8,7 +8,7 @@ use std::future::Future;
 
 use redtrove_core::Timestamp;
 use redtrove_engine::ports::{StoreError, SubmitError};
-use sqlx::{Database, Pool, Transaction};
+use sqlx::{Database, Pool, SqlSafeStr, SqlStr, Transaction};
 use tokio::time::{Duration, sleep};
 
 /// One kind of database.
@@ -39,7 +39,7 @@ pub trait Backend: Send + Sync + 'static {
     /// Runs a statement; the number of rows that it matched.
     fn execute(
         connection: &mut <Self::Db as Database>::Connection,
-        sql: &'static str,
+        sql: SqlStr,
         values: Vec<Value>,
     ) -> impl Future<Output = Result<u64, sqlx::Error>> + Send;
 
@@ -79,7 +79,7 @@ macro_rules! drive {
     (statements $Db:ty) => {
         async fn execute(
             connection: &mut <$Db as sqlx::Database>::Connection,
-            sql: &'static str,
+            sql: sqlx::SqlStr,
             values: Vec<$crate::backend::Value>,
         ) -> Result<u64, sqlx::Error> {
             let query = drive!(bind sqlx::query::<$Db>(sql), values);
@@ -201,6 +201,7 @@ impl<B: Backend> SqlStore<B> {
     /// The rows of one query, which sees one state of the database.
     pub(crate) async fn rows(&self, sql: &'static str, values: Vec<Value>) -> Result<Vec<RowOf<B>>, StoreError> {
         let mut connection = self.readers.acquire().await.map_err(B::classify)?;
+        tracing::trace!(sql, "a query");
         B::fetch(&mut connection, sql, values).await.map_err(B::classify)
     }
 
@@ -232,12 +233,15 @@ pub(crate) struct Tx<B: Backend> {
 
 impl<B: Backend> Tx<B> {
     /// Runs a statement; the number of rows that it matched, whether or not they changed.
-    pub(crate) async fn execute(&mut self, sql: &'static str, values: Vec<Value>) -> Result<u64, StoreError> {
+    pub(crate) async fn execute(&mut self, sql: impl SqlSafeStr + Send, values: Vec<Value>) -> Result<u64, StoreError> {
+        let sql = sql.into_sql_str();
+        tracing::trace!(sql = sql.as_str(), "a statement");
         B::execute(&mut self.inner, sql, values).await.map_err(B::classify)
     }
 
     /// All rows of a query.
     pub(crate) async fn rows(&mut self, sql: &'static str, values: Vec<Value>) -> Result<Vec<RowOf<B>>, StoreError> {
+        tracing::trace!(sql, "a query of a transaction");
         B::fetch(&mut self.inner, sql, values).await.map_err(B::classify)
     }
 

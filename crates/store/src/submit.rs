@@ -10,6 +10,7 @@ use redtrove_engine::ports::{
     DeleteSubmitted, ENDED_BY_RESET, KeptAnswer, NewCluster, NewInstance, NewTask, StoreError, SubmitError,
 };
 use redtrove_engine::task::TaskState;
+use sqlx::AssertSqlSafe;
 
 use crate::answers::keep_answer;
 use crate::backend::{Backend, SqlStore, Tx, Value, printed, values, whole};
@@ -24,9 +25,13 @@ const INSERT_CLUSTER: &str = "INSERT INTO clusters \
     (id, project_id, name, task, operation, version_id, locality, lease_token, created, updated, deleted) \
     VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, ?, 0)";
 
-const INSERT_INSTANCE: &str = "INSERT INTO instances \
+/// One statement for many: `VALUES` and then a [`ROW`] for each.
+const INSERT_INSTANCES: &str = "INSERT INTO instances \
     (id, cluster_id, name, number, flavor_id, ram_mb, volume_gb, placement, lifecycle, first_slot, last_slot, redis, \
-    held_failed, created, updated) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'unknown', 0, ?, ?)";
+    held_failed, created, updated) VALUES ";
+const ROW: &str = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'unknown', 0, ?, ?)";
+/// The most rows of one statement: connections keep the statements that they have run.
+const MOST_ROWS: usize = 100;
 
 const INSERT_TASK: &str = "INSERT INTO tasks \
     (id, cluster_id, kind, params, state, verdict_by, attempt, not_before, deadline, lease_token, request_id, \
@@ -79,9 +84,7 @@ impl<B: Backend> SqlStore<B> {
             new.created,
         ];
         tx.execute(INSERT_CLUSTER, cluster).await?;
-        for instance in &new.instances {
-            insert_instance(&mut tx, new.id, instance, new.created).await?;
-        }
+        insert_instances(&mut tx, new.id, &new.instances, new.created).await?;
         insert_task(&mut tx, new.id, &new.task).await?;
         Ok(tx.commit().await?)
     }
@@ -160,14 +163,27 @@ async fn supersede<B: Backend>(tx: &mut Tx<B>, cluster: ClusterId, why: &str) ->
     Ok(())
 }
 
-async fn insert_instance<B: Backend>(
+async fn insert_instances<B: Backend>(
     tx: &mut Tx<B>,
     cluster: ClusterId,
-    new: &NewInstance,
+    new: &[NewInstance],
     created: Timestamp,
 ) -> Result<(), StoreError> {
+    for part in new.chunks(MOST_ROWS) {
+        let mut values = Vec::new();
+        for instance in part {
+            values.extend(instance_values(cluster, instance, created)?);
+        }
+        // Nothing but places for values is put together here.
+        let sql = AssertSqlSafe(INSERT_INSTANCES.to_owned() + &vec![ROW; part.len()].join(", "));
+        tx.execute(sql, values).await?;
+    }
+    Ok(())
+}
+
+fn instance_values(cluster: ClusterId, new: &NewInstance, created: Timestamp) -> Result<Vec<Value>, StoreError> {
     let asked = (!new.placement.is_empty()).then(|| serde_json::to_string(&new.placement)).transpose();
-    let values = values![
+    Ok(values![
         printed(new.id),
         printed(cluster),
         new.name.as_str(),
@@ -181,9 +197,7 @@ async fn insert_instance<B: Backend>(
         new.planned_slots.map(|slots| i64::from(slots.last())),
         created,
         created,
-    ];
-    tx.execute(INSERT_INSTANCE, values).await?;
-    Ok(())
+    ])
 }
 
 async fn insert_task<B: Backend>(tx: &mut Tx<B>, cluster: ClusterId, new: &NewTask) -> Result<(), StoreError> {

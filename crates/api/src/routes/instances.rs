@@ -72,12 +72,13 @@ async fn page(
     paging: &Paging,
 ) -> Result<(Viewer, Vec<(Cluster, Instance)>, Vec<Link>), Refusal> {
     let after = paging.marker()?;
-    let viewer = Viewer::new(app, links).at(app.store().now().await?);
+    let viewer = Viewer::new(app, links);
     if !paging.choice("include_clustered")?.unwrap_or(false) {
         return Ok((viewer, Vec::new(), Vec::new()));
     }
     let mut found = app.store().instances(caller.project(), after, paging.look_for()).await?;
     let links = paging.cut(&mut found, viewer.links(), |(_, instance)| instance.id);
+    let viewer = viewer.at_present(app, found.iter().map(|(_, instance)| instance)).await?;
     Ok((viewer, found, links))
 }
 
@@ -97,7 +98,7 @@ pub(crate) async fn show(
     path: Segments,
 ) -> Result<Json<InstanceBody>, Refusal> {
     let (cluster, instance) = own(&app, &caller, &path).await?;
-    let viewer = Viewer::new(&app, links).at(app.store().now().await?);
+    let viewer = Viewer::new(&app, links).at_present(&app, [&instance]).await?;
     Ok(Json(InstanceBody { instance: viewer.instance_view(&instance, &cluster.datastore) }))
 }
 

@@ -5,7 +5,7 @@ use redtrove_core::instance::Instance;
 use redtrove_core::request::MOST_MEMBERS;
 use redtrove_engine::ports::{Growth, Joiner, NewInstance, StoreError, SubmitError};
 
-use super::{begin_operation, insert_instance, insert_task};
+use super::{begin_operation, insert_instances, insert_task};
 use crate::answers::{hold_answer, write_answer};
 use crate::backend::{Backend, SqlStore, Tx, printed, values};
 use crate::quota::raise_usages;
@@ -34,9 +34,7 @@ impl<B: Backend> SqlStore<B> {
         let cluster = rows::cluster(&row)?;
         let joiners = number_joiners(&mut tx, &cluster, &growth.joiners).await?;
         let now = tx.now;
-        for joiner in &joiners {
-            insert_instance(&mut tx, growth.cluster, joiner, now).await?;
-        }
+        insert_instances(&mut tx, growth.cluster, &joiners, now).await?;
         insert_task(&mut tx, growth.cluster, &growth.task).await?;
         let over = raise_usages(&mut tx, &growth.project, growth.limits, &joiners).await?;
         if !over.is_empty() {

@@ -38,7 +38,7 @@ pub(super) async fn body(app: &App, caller: &Caller, links: Links, id: ClusterId
         Some(task) => app.store().task(task).await?,
         None => None,
     };
-    let viewer = Viewer::new(app, links).at(app.store().now().await?);
+    let viewer = Viewer::new(app, links).at_present(app, &members).await?;
     let operation = task.as_ref().and_then(view::operation);
     Ok(ClusterBody { cluster: viewer.cluster_view(&cluster, &members, operation) })
 }

@@ -33,6 +33,6 @@ pub(crate) async fn show(
     let (cluster, members) = reached(&app, &caller, path.cluster()?).await?;
     let id = path.instance()?;
     let member = members.iter().find(|member| member.id == id).ok_or_else(|| Refusal::no_resource(id))?;
-    let viewer = Viewer::new(&app, links).at(app.store().now().await?);
+    let viewer = Viewer::new(&app, links).at_present(&app, [member]).await?;
     Ok(Json(InstanceBody { instance: viewer.instance_view(member, &cluster.datastore) }))
 }

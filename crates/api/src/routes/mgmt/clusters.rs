@@ -60,7 +60,7 @@ pub(crate) async fn show(
         Some(task) => app.store().task(task).await?,
         None => None,
     };
-    let viewer = Viewer::new(&app, links).at(app.store().now().await?);
+    let viewer = Viewer::new(&app, links).at_present(&app, &found.instances).await?;
     let operation = task.as_ref().and_then(view::operation);
     Ok(Json(OperatorClusterBody { cluster: viewer.operator_cluster_view(&found, operation) }))
 }
