@@ -1,57 +1,23 @@
-//! `cargo xtask bench …`: what redtrove is measured at, each benchmark against its peer in the same run.
+//! `cargo xtask bench …`: what redtrove is measured at.
 
-mod agreement;
-mod formation;
+pub(crate) mod api;
+pub(crate) mod formation;
 mod load;
-mod ours;
-mod peer;
-mod plot;
-mod report;
-mod resp;
-mod results;
-mod targets;
+mod machine;
+mod page;
+mod svg;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use redtrove_testkit::install::REDIS;
+use redtrove_testkit::install::Package;
 use redtrove_testkit::stack::Binaries;
 
-use crate::cli::{FormationOptions, Profile};
+use crate::cli::{BuildOptions, Profile};
 use crate::interrupt::Interrupt;
 use crate::packages::{self, Consent};
 use crate::{compile, say};
-
-pub(crate) use results::{RUNS, SIZES};
-
-/// `cargo xtask bench formation`.
-pub(crate) fn formation(options: &FormationOptions) -> Result<()> {
-    let interrupt = Interrupt::catch()?;
-    packages::provide(&[REDIS], Consent::Ask, &interrupt)?;
-    let binaries = match &options.binaries {
-        Some(dir) => Binaries::within(&dir.canonicalize().context("no directory of programs")?)?,
-        None => {
-            say::heading("build");
-            compile::daemons_in(options.profile.name(), &interrupt)?
-        }
-    };
-    say::heading("measure");
-    let results = formation::measure(options, &binaries, &interrupt)?;
-    say::result(&report::tables(&results));
-    if options.is_whole() {
-        report::write(&docs(), &results)?;
-        say::note("written to docs/performance.md");
-    } else {
-        say::note("docs/performance.md is only written by a whole run: all sizes, five runs, release");
-    }
-    let missed = targets::missed(&results);
-    if missed.is_empty() { Ok(()) } else { bail!("missed: {}", missed.join("; ")) }
-}
-
-fn docs() -> PathBuf {
-    compile::project_root().join("docs")
-}
 
 /// What every measurement needs.
 struct Bench<'a> {
@@ -59,6 +25,33 @@ struct Bench<'a> {
     /// Everything of a run is below it, and gone after it.
     dir: &'a Path,
     interrupt: &'a Interrupt,
+}
+
+/// Installs what a benchmark needs, builds the daemons and measures with them.
+fn with_bench<R>(
+    build: &BuildOptions,
+    packages: &[Package],
+    measure: impl FnOnce(&Bench<'_>) -> Result<R>,
+) -> Result<R> {
+    let interrupt = Interrupt::catch()?;
+    packages::provide(packages, Consent::Ask, &interrupt)?;
+    let binaries = match &build.binaries {
+        Some(dir) => Binaries::within(&dir.canonicalize().context("no directory of programs")?)?,
+        None => {
+            say::heading("build");
+            compile::daemons_in(build.profile.name(), &interrupt)?
+        }
+    };
+    say::heading("measure");
+    let dir = tempfile::Builder::new().prefix("rt-bench.").tempdir().context("no temporary directory")?;
+    measure(&Bench { binaries: &binaries, dir: dir.path(), interrupt: &interrupt })
+}
+
+impl BuildOptions {
+    /// Whether it is what users run that is measured.
+    fn is_released(&self) -> bool {
+        self.binaries.is_none() && self.profile == Profile::Release
+    }
 }
 
 impl Bench<'_> {
@@ -88,15 +81,5 @@ impl Bench<'_> {
         let dir = self.dir.join(name);
         std::fs::create_dir(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
         Ok(dir)
-    }
-}
-
-impl FormationOptions {
-    /// Whether the results are the ones that the documentation shows.
-    fn is_whole(&self) -> bool {
-        self.binaries.is_none()
-            && self.profile == Profile::Release
-            && self.runs == results::RUNS
-            && self.sizes == results::SIZES
     }
 }

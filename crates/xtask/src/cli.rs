@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-use crate::bench::{RUNS, SIZES};
+use crate::bench::api::{CLUSTERS, Part, SECONDS};
+use crate::bench::formation::{RUNS, SIZES};
 use crate::compile::project_root;
 
 /// The developer's one door to redtrove
@@ -75,6 +76,8 @@ pub(crate) enum Command {
 pub(crate) enum Bench {
     /// How long nodes take to become a cluster, against redis-cli --cluster create; writes docs/performance.md
     Formation(FormationOptions),
+    /// What the API serves, against what was measured of Trove; writes docs/performance.md
+    Api(ApiOptions),
 }
 
 #[derive(Debug, Args)]
@@ -95,6 +98,27 @@ pub(crate) struct FormationOptions {
     /// Runs of each side and size
     #[arg(long, default_value_t = RUNS)]
     pub(crate) runs: usize,
+    #[command(flatten)]
+    pub(crate) build: BuildOptions,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ApiOptions {
+    /// How many clusters of three the database holds
+    #[arg(long, default_value_t = CLUSTERS, value_parser = clap::value_parser!(u32).range(100..=100_000))]
+    pub(crate) clusters: u32,
+    /// How long each measurement takes
+    #[arg(long, default_value_t = SECONDS, value_parser = clap::value_parser!(u64).range(1..=60))]
+    pub(crate) seconds: u64,
+    /// What is measured
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Part::ALL)]
+    pub(crate) parts: Vec<Part>,
+    #[command(flatten)]
+    pub(crate) build: BuildOptions,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BuildOptions {
     /// How redtrove is built
     #[arg(long, value_enum, default_value_t = Profile::Release)]
     pub(crate) profile: Profile,

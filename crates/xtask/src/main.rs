@@ -38,7 +38,8 @@ fn run(command: Command) -> Result<()> {
         Command::Start { dir, daemon } => stacks::start(&dir, &daemon),
         Command::Supervise { dir, restart } => stacks::supervise(&dir, restart),
         Command::Test => tests::run(),
-        Command::Bench { what: Bench::Formation(options) } => bench::formation(&options),
+        Command::Bench { what: Bench::Formation(options) } => bench::formation::run(&options),
+        Command::Bench { what: Bench::Api(options) } => bench::api::run(&options),
         Command::Schemathesis(options) => schemathesis::run(&options),
         Command::Ci => ci::run(),
     }

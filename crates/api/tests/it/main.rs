@@ -6,6 +6,8 @@ mod bad_input;
 #[cfg(test)]
 mod clusters;
 #[cfg(test)]
+mod cost;
+#[cfg(test)]
 mod daemon;
 #[cfg(test)]
 mod document;

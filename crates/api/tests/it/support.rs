@@ -1,6 +1,8 @@
 //! A service of one's own: its database, its bus, and a client.
 
 use std::collections::BTreeMap;
+use std::future::pending;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -33,16 +35,20 @@ pub(crate) const OTHER: &str = "canary-other";
 const TOKENS: [(&str, &str, &str); 4] =
     [(MEMBER, "p1", "member"), (READER, "p1", "reader"), (ADMIN, "p1", "admin"), (OTHER, "p2", "member")];
 
-/// Keeps what was published; fails if told to.
+/// Keeps what was published; fails or never answers if told to.
 #[derive(Default)]
 pub(crate) struct Published {
     pub(crate) wakes: Mutex<Vec<WakeUp>>,
     pub(crate) broken: bool,
+    pub(crate) hangs: AtomicBool,
 }
 
 #[async_trait]
 impl Bus for Published {
     async fn publish(&self, wake: &WakeUp) -> Result<(), BusError> {
+        if self.hangs.load(Ordering::SeqCst) {
+            pending::<()>().await;
+        }
         if self.broken {
             return Err(BusError::Unavailable("connection refused".to_owned()));
         }

@@ -1,62 +1,16 @@
 //! Tables, and the part of docs/performance.md that belongs to this benchmark.
-//!
-//! The numbers are kept as JSON beside the page; page and plot are made of them, and a test holds the three together.
 
 use std::fmt::Write as _;
-use std::fs;
-use std::path::{Path, PathBuf};
-
-use anyhow::{Context as _, Result};
 
 use super::plot;
 use super::results::{Formation, Results, Run, median, sorted};
 use super::targets::{CREATION, missed, target};
+use crate::bench::page::Section;
 
-const BEGIN: &str = "<!-- bench formation: begin; written by `cargo xtask bench formation` -->\n";
-const END: &str = "<!-- bench formation: end -->\n";
-
-fn page(docs: &Path) -> PathBuf {
-    docs.join("performance.md")
-}
-
-fn numbers(docs: &Path) -> PathBuf {
-    docs.join("performance/formation.json")
-}
-
-fn picture(docs: &Path) -> PathBuf {
-    docs.join("performance/formation.svg")
-}
-
-/// Puts results into the documentation.
-pub(super) fn write(docs: &Path, results: &Results) -> Result<()> {
-    let text = fs::read_to_string(page(docs)).context("no page to write to")?;
-    let replaced = replace(&text, &section(results))?;
-    fs::create_dir_all(docs.join("performance")).context("no place for the numbers")?;
-    for (path, text) in [
-        (numbers(docs), serde_json::to_string_pretty(results).context("cannot write the numbers")? + "\n"),
-        (picture(docs), plot::draw(results)),
-        (page(docs), replaced),
-    ] {
-        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-    }
-    Ok(())
-}
-
-/// The page with another section between its marks; the prose around it stays.
-fn replace(page: &str, section: &str) -> Result<String> {
-    let (before, rest) = page.split_once(BEGIN).context("docs/performance.md has no begin of this benchmark")?;
-    let (_, after) = rest.split_once(END).context("docs/performance.md has no end of this benchmark")?;
-    Ok(format!("{before}{BEGIN}{section}{END}{after}"))
-}
-
-/// What stands between the marks.
-fn section(results: &Results) -> String {
-    let machine = &results.machine;
-    let mut text = format!(
-        "Measured on {} cores ({}), {} GB of memory, Redis {}, {} build.\n\n\
-         ![Time until all nodes of a new cluster agree](performance/formation.svg)\n\n",
-        machine.cores, machine.processor, machine.memory_gb, machine.redis, machine.profile
-    );
+/// What the documentation shows of the results.
+pub(super) fn section(results: &Results) -> Section<'static> {
+    let mut text = results.machine.sentence();
+    text.push_str("\n\n![Time until all nodes of a new cluster agree](performance/formation.svg)\n\n");
     text.push_str(&tables(results));
     text.push_str("\nEvery run, in order, with the load of the machine just before it:\n\n");
     text.push_str("| what | run | seconds | load average | cores busy |\n|---|--:|--:|--:|--:|\n");
@@ -65,7 +19,7 @@ fn section(results: &Results) -> String {
         let sides = [("redtrove", &formation.redtrove), ("redis-cli", &formation.redis_cli)];
         rows(&mut text, &format!("{} nodes", formation.nodes), &sides);
     }
-    text
+    Section { name: "formation", text, picture: plot::draw(results) }
 }
 
 /// One row for each run, the sides in turn.
@@ -116,35 +70,14 @@ fn spread(runs: &[Run]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
-    use super::{BEGIN, END, numbers, page, picture, replace, section, tables, write};
-    use crate::bench::docs;
-    use crate::bench::plot;
-    use crate::bench::results::Results;
-    use crate::bench::results::tests::results;
+    use super::super::results::Results;
+    use super::super::results::tests::results;
+    use super::{section, tables};
+    use crate::bench::page::tests::check_documented;
 
     #[test]
     fn page_plot_and_numbers_belong_together() {
-        let docs = docs();
-        let text = fs::read_to_string(numbers(&docs)).expect("numbers");
-        let results: Results = serde_json::from_str(&text).expect("results");
-        assert_eq!(fs::read_to_string(picture(&docs)).expect("a plot"), plot::draw(&results));
-        let shown = fs::read_to_string(page(&docs)).expect("a page");
-        assert_eq!(replace(&shown, &section(&results)).expect("marks"), shown, "the page shows other numbers");
-    }
-
-    #[test]
-    fn prose_around_the_section_stays() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let text = |inside: &str| format!("# Before\n\n{BEGIN}{inside}{END}\nAfter.\n");
-        fs::write(page(dir.path()), text("old\n")).expect("written");
-        let new = results(&[3], 7.0, 2.0);
-        write(dir.path(), &new).expect("written");
-        assert_eq!(fs::read_to_string(page(dir.path())).expect("the page"), text(&section(&new)));
-        let kept = fs::read_to_string(numbers(dir.path())).expect("numbers");
-        assert_eq!(serde_json::from_str::<Results>(&kept).expect("results"), new);
-        assert!(replace("no marks", "x").is_err());
+        check_documented("formation", |results: &Results| section(results));
     }
 
     #[test]

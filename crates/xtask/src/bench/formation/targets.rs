@@ -39,8 +39,8 @@ pub(super) fn missed(results: &Results) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::results::tests::results;
     use super::missed;
-    use crate::bench::results::tests::results;
 
     #[test]
     fn a_target_that_is_met_is_not_missed() {

@@ -11,10 +11,10 @@ use redtrove_testkit::{Stack, StackOptions};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Bench;
 use super::agreement::{View, check};
 use super::peer::UPTIME;
 use super::resp::Connection;
+use crate::bench::Bench;
 use crate::say;
 
 /// How long a create may take, the start of a hundred guests included.

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::load::Load;
+use crate::bench::load::Load;
+use crate::bench::machine::Machine;
 
 /// The sizes of a whole run.
 pub(crate) const SIZES: [usize; 5] = [3, 6, 30, 60, 100];
@@ -17,16 +18,6 @@ pub(super) struct Results {
     pub(super) formation: Vec<Formation>,
     /// Create request to ACTIVE, three members.
     pub(super) creation: Vec<Run>,
-}
-
-/// Where it was measured; nothing that names the machine.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Machine {
-    pub(super) cores: usize,
-    pub(super) processor: String,
-    pub(super) memory_gb: u64,
-    pub(super) redis: String,
-    pub(super) profile: String,
 }
 
 /// Both sides at one size.
@@ -74,29 +65,19 @@ pub(super) fn sorted(runs: &[Run]) -> Vec<f64> {
 pub(super) mod tests {
     use super::{Formation, Load, Machine, Results, Run, median};
 
-    pub(in crate::bench) fn runs(seconds: &[f64]) -> Vec<Run> {
+    pub(in crate::bench::formation) fn runs(seconds: &[f64]) -> Vec<Run> {
         let load = Load { average: 0.25, busy: 2.0 };
         seconds.iter().map(|seconds| Run { seconds: *seconds, load }).collect()
     }
 
     /// Results in which redtrove is `factor` times faster at every one of `sizes`.
-    pub(in crate::bench) fn results(sizes: &[usize], factor: f64, creation: f64) -> Results {
+    pub(in crate::bench::formation) fn results(sizes: &[usize], factor: f64, creation: f64) -> Results {
         let size = |nodes: &usize| Formation {
             nodes: *nodes,
             redtrove: runs(&[0.5, 0.6, 0.4]),
             redis_cli: runs(&[0.5 * factor, 0.6 * factor, 0.4 * factor]),
         };
-        Results {
-            machine: Machine {
-                cores: 2,
-                processor: "a processor".to_owned(),
-                memory_gb: 8,
-                redis: "7.0.15".to_owned(),
-                profile: "release".to_owned(),
-            },
-            formation: sizes.iter().map(size).collect(),
-            creation: runs(&[creation]),
-        }
+        Results { machine: Machine::sample(), formation: sizes.iter().map(size).collect(), creation: runs(&[creation]) }
     }
 
     #[test]

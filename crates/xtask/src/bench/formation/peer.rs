@@ -11,9 +11,9 @@ use redtrove_testkit::install::find_program;
 use redtrove_testkit::redis::RedisServer;
 use redtrove_testkit::stack::block::Block;
 
-use super::Bench;
 use super::agreement::{View, check};
 use super::resp::Connection;
+use crate::bench::Bench;
 
 /// How long every redis-server has been up when a formation begins, on both sides. A master says ok two seconds after
 /// its start at the earliest; neither side is to profit from that wait.
