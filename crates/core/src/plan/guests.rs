@@ -17,7 +17,7 @@ pub enum Sight {
     Silent(String),
     /// Its agent has not been told what to run.
     Unprepared,
-    /// Its redis-server does not answer (yet), for this reason.
+    /// Its redis-server does not answer (yet): its agent's sentence about it.
     Starting(String),
     /// It answered.
     View(Box<NodeView>),
@@ -116,7 +116,7 @@ fn too_late(rising: &[Rising<'_>], limits: Limits) -> Next {
                 Sight::NoMachine => "it has no machine".to_owned(),
                 Sight::Silent(detail) => format!("its guest agent does not answer: {detail}"),
                 Sight::Unprepared => "it is not prepared".to_owned(),
-                Sight::Starting(detail) => format!("its redis-server does not answer: {detail}"),
+                Sight::Starting(sentence) => sentence.clone(),
             };
             Some((*member, format!("not ready within {} s: {why}", limits.guests_ready.as_secs())))
         })

@@ -70,8 +70,8 @@ pub enum GuestError {
     /// The agent does not answer, or not in time.
     #[error("the guest agent does not answer: {0}")]
     Silent(String),
-    /// The agent answers, its redis-server does not.
-    #[error("redis-server does not answer: {0}")]
+    /// The agent answers, its redis-server does not: the agent's sentence about it.
+    #[error("{0}")]
     RedisDown(String),
     /// The node has seen a higher generation.
     #[error("the node has seen generation {seen}")]
