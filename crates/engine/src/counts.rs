@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::ports::Outcome;
+
 /// How tasks ended on this engine, since it started.
 #[derive(Debug, Default)]
 pub struct Counts {
@@ -9,6 +11,7 @@ pub struct Counts {
     succeeded: AtomicU64,
     failed: AtomicU64,
     lost: AtomicU64,
+    refused: AtomicU64,
 }
 
 impl Counts {
@@ -16,9 +19,18 @@ impl Counts {
         self.claimed.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn end(&self, succeeded: bool) {
-        let counter = if succeeded { &self.succeeded } else { &self.failed };
+    pub(crate) fn end(&self, outcome: &Outcome) {
+        let counter = match outcome {
+            Outcome::Succeeded => &self.succeeded,
+            Outcome::Failed(_) => &self.failed,
+            // An answer to whoever asked, not a failure of ours.
+            Outcome::Refused(_) => &self.refused,
+        };
         counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn give_up(&self) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn lose(&self) {
@@ -27,13 +39,14 @@ impl Counts {
 
     /// Each counter with its metric's name, without the registry's prefix `redtrove_` and the suffix `_total`, and its
     /// meaning.
-    pub fn list(&self) -> [(&'static str, &'static str, u64); 4] {
+    pub fn list(&self) -> [(&'static str, &'static str, u64); 5] {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
             ("tasks_claimed", "Tasks that were claimed here", read(&self.claimed)),
             ("tasks_succeeded", "Tasks that succeeded here", read(&self.succeeded)),
             ("tasks_failed", "Tasks that failed here", read(&self.failed)),
             ("tasks_lost", "Tasks that somebody else took over from here", read(&self.lost)),
+            ("tasks_refused", "Tasks that were refused here, as nodes have slots", read(&self.refused)),
         ]
     }
 }

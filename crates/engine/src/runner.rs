@@ -67,8 +67,7 @@ pub(crate) async fn run(
             () = shutdown.cancelled() => Stopped::Shutdown,
         };
         match stopped {
-            // A refusal is an answer, not a failure.
-            Stopped::Ended(outcome) => counts.end(!matches!(outcome, Outcome::Failed(_))),
+            Stopped::Ended(outcome) => counts.end(&outcome),
             Stopped::LeaseLost => counts.lose(),
             Stopped::Shutdown => give_back(world, &lease, Duration::ZERO).await,
             Stopped::Panicked | Stopped::Broken(_) => {
@@ -78,7 +77,7 @@ pub(crate) async fn run(
                 };
                 error!("task {} rests: {trouble}", task.id);
                 if asked.elapsed() >= claimed.time_left && give_up(world, &lease, &claimed).await {
-                    counts.end(false);
+                    counts.give_up();
                 } else {
                     give_back(world, &lease, REST).await;
                 }

@@ -202,6 +202,20 @@ async fn a_dead_leaver_with_slots_is_refused_by_the_word_of_the_others() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refusal_is_counted_as_one() {
+    let (sim, cluster) = formed(4, STAYING + 1).await;
+    let leaver = instances(&sim, cluster).await.pop().unwrap().id;
+    let task = submit_shrink(&sim, cluster, &[leaver]).await;
+    let engine = Engine::new(sim.incarnation(), options("counting"), CancellationToken::new());
+    engine.offer(task).await.unwrap();
+    engine.drained().await;
+    let counts = engine.counts().list().map(|(name, _, count)| (name, count));
+    for (name, count) in [("tasks_refused", 1), ("tasks_failed", 0), ("tasks_succeeded", 0)] {
+        assert!(counts.contains(&(name, count)), "{counts:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_a_majority_nobody_is_removed() {
     let (sim, cluster, leavers) = drained(4, 1).await;
     for member in &instances(&sim, cluster).await[..2] {
