@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io;
+use std::num::NonZero;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::str::FromStr;
@@ -34,8 +35,8 @@ const MIGRATION_TIMEOUT: Duration = Duration::from_secs(60);
 const MIGRATION_PAUSE: Duration = Duration::from_millis(20);
 /// How long to wait for a connection of the pool: the queue of writers in this process.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(20);
-/// How many queries run at a time.
-const READERS: u32 = 4;
+/// The most queries that run at a time.
+const MOST_READERS: usize = 4;
 /// How much of the database each connection keeps in memory, in KiB (which SQLite wants negative). SQLite's own 2 MB
 /// for each make nothing faster: the system keeps the file in memory once for all, and what is read here is a few pages
 /// from anywhere.
@@ -83,6 +84,13 @@ fn is_passing(code: &str) -> bool {
     code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 10 | 13 | 14))
 }
 
+/// How many queries run at a time: each keeps a processor busy, and while one hands its rows over another one reads.
+/// More only cost memory, a thread and a cache each.
+fn readers() -> u32 {
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+    u32::try_from((processors + 1).min(MOST_READERS)).unwrap_or(1)
+}
+
 /// Reads an address. SQLite's own log of statements is off: what a statement was for is logged by whoever asked.
 fn options(connection: &str) -> Result<SqliteConnectOptions, ConnectError> {
     if connection.contains(":memory:") || connection.contains("mode=memory") {
@@ -124,7 +132,7 @@ impl SqliteStore {
         // SQLite has one writer at a time. Writers of this process queue for the one connection, in order, rather
         // than poll for the lock of the file.
         let writers = pool().max_connections(1).min_connections(1).idle_timeout(None);
-        let readers = pool().max_connections(READERS);
+        let readers = pool().max_connections(readers());
         Ok(Self {
             writers: writers.connect_with(options.clone()).await.map_err(unreachable)?,
             readers: readers.connect_with(options.pragma("query_only", "ON")).await.map_err(unreachable)?,
