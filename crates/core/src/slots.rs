@@ -157,6 +157,14 @@ impl SlotSet {
         self
     }
 
+    /// The slots of this set that are not in `other`.
+    pub fn without(mut self, other: &Self) -> Self {
+        for (mine, theirs) in self.0.iter_mut().zip(other.0.iter()) {
+            *mine &= !theirs;
+        }
+        self
+    }
+
     /// Whether the two sets share a slot.
     pub fn intersects(&self, other: &Self) -> bool {
         self.0.iter().zip(other.0.iter()).any(|(mine, theirs)| mine & theirs != 0)
@@ -270,6 +278,12 @@ mod tests {
             prop_assert!(again.is_subset(&set));
             let united = ranges.iter().fold(SlotSet::empty(), |all, range| all.union(&SlotSet::from(*range)));
             prop_assert_eq!(&united, &set);
+            for range in &ranges {
+                let range = SlotSet::from(*range);
+                let rest = set.clone().without(&range);
+                prop_assert!(!rest.intersects(&range));
+                prop_assert_eq!(rest.union(&range), set.clone());
+            }
             prop_assert_eq!(set.count(), set.ranges().iter().map(|r| u32::from(r.count())).sum::<u32>());
         }
 

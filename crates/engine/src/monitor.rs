@@ -25,6 +25,7 @@ pub(crate) async fn run(world: &World, options: &Options, shutdown: &Cancellatio
             sleep(options.heartbeat).await;
         };
         tokio::select! {
+            biased;
             () = next => {}
             () = shutdown.cancelled() => return,
         }

@@ -62,6 +62,7 @@ pub(crate) async fn run(
         let lease = HeldLease::new(claimed.lease.clone());
         let driven = AssertUnwindSafe(Box::pin(drive_until_end(world, options, &lease, &claimed, asked)));
         let stopped = tokio::select! {
+            biased;
             stopped = driven.catch_unwind() => stopped.unwrap_or(Stopped::Panicked),
             () = keep(&*world.store, &lease, options.lease, asked) => Stopped::LeaseLost,
             () = shutdown.cancelled() => Stopped::Shutdown,

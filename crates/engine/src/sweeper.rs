@@ -31,6 +31,7 @@ pub(crate) async fn run(engine: &Engine) {
             }
         };
         tokio::select! {
+            biased;
             () = sleep(pause) => {}
             () = engine.shutdown.cancelled() => return,
         }
@@ -65,6 +66,7 @@ async fn sweep(engine: &Engine, unusable: &mut HashSet<TaskId>) -> Result<(), St
 pub(crate) async fn run_orphans(world: &World, options: &Options, shutdown: &CancellationToken) {
     loop {
         tokio::select! {
+            biased;
             () = sleep(options.orphans_every) => {}
             () = shutdown.cancelled() => return,
         }
