@@ -9,6 +9,7 @@ mod catalogue;
 mod debts;
 mod delete;
 mod grow;
+pub mod hammer;
 mod leases;
 mod log;
 mod monitor;
@@ -126,6 +127,7 @@ macro_rules! for_each_case {
             monitor::what_was_heard_is_kept,
             monitor::deleted_instances_are_known_by_their_rows,
             monitor::the_clock_is_the_databases,
+            hammer::sixteen_workers_at_once_keep_the_books,
         }
     };
 }

@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod fire;
 mod mariadb;
 mod migration;
+mod proxy;
 mod sqlite;
 
 use std::path::Path;
