@@ -14,6 +14,7 @@ mod answers;
 mod backend;
 mod catalogue;
 mod connect;
+mod continuing;
 #[cfg(feature = "contract")]
 pub mod contract;
 mod debts;

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use crate::backend::{Backend, Columns, SqlStore, drive, values};
 use crate::connect::ConnectError;
+use crate::continuing;
 use crate::passing::Passing;
 use crate::schema::{self, SchemaState};
 
@@ -113,9 +114,9 @@ fn options(connection: &str) -> Result<MySqlConnectOptions, ConnectError> {
 }
 
 impl MariaDbStore {
-    /// Connects to the database of an address `mysql:…`, whose schema has to be the current one.
+    /// Connects to the database of an address `mysql:…`, whose schema has to be one that this program works with.
     pub async fn connect(connection: &str) -> Result<Self, ConnectError> {
-        Self::schema_state(connection).await?.require_current()?;
+        Self::schema_state(connection).await?.require_usable()?;
         let pool = MySqlPoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -145,6 +146,7 @@ impl MariaDbStore {
         }
         let mut migrator = schema::mariadb();
         migrator.set_locking(false);
+        continuing::finish(&mut connection, &migrator).await?;
         migrator.run_direct(None, &mut connection, false).await.map_err(ConnectError::Migration)?;
         connection.close().await.map_err(unreachable)
     }
@@ -167,7 +169,7 @@ async fn open(connection: &str) -> Result<MySqlConnection, ConnectError> {
     }
 }
 
-fn unreachable(error: sqlx::Error) -> ConnectError {
+pub(crate) fn unreachable(error: sqlx::Error) -> ConnectError {
     ConnectError::Database(MariaDbBackend::classify(error))
 }
 

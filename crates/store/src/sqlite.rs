@@ -121,9 +121,9 @@ fn ensure_file(path: &Path) -> Result<(), ConnectError> {
 }
 
 impl SqliteStore {
-    /// Opens the database of an address `sqlite:…`, whose schema has to be the current one.
+    /// Opens the database of an address `sqlite:…`, whose schema has to be one that this program works with.
     pub async fn connect(connection: &str) -> Result<Self, ConnectError> {
-        Self::schema_state(connection).await?.require_current()?;
+        Self::schema_state(connection).await?.require_usable()?;
         let options = options(connection)?;
         let pool = || {
             SqlitePoolOptions::new()
