@@ -11,6 +11,7 @@ mod matrix;
 mod network;
 mod page;
 mod results;
+mod storm;
 mod strike;
 mod tenant;
 mod trial;
@@ -37,6 +38,8 @@ enum Command {
     Matrix(MatrixOptions),
     /// Run cells chosen by chance, for a time
     Sample(SampleOptions),
+    /// Kill everything again and again while clusters come, grow, shrink and go
+    Storm(StormOptions),
     /// Run orders from standard input
     #[command(hide = true)]
     Lane {
@@ -95,10 +98,36 @@ struct SampleOptions {
     cells: usize,
 }
 
+#[derive(Debug, Args)]
+struct StormOptions {
+    /// The directory with redtrove-api, redtrove-taskmanager and redtrove-guestagent
+    #[arg(long)]
+    binaries: PathBuf,
+    /// Where the stack lives
+    #[arg(long)]
+    dir: PathBuf,
+    /// How long it lasts
+    #[arg(long, default_value_t = 10)]
+    minutes: u64,
+    /// How many processes are killed in that time
+    #[arg(long, default_value_t = 100)]
+    kills: usize,
+    /// How many clusters come and go at the same time
+    #[arg(long, default_value_t = 10)]
+    clusters: usize,
+    /// Restart the database every so many seconds, too
+    #[arg(long)]
+    restart_database: Option<u64>,
+    /// Where victims come from; without it, from chance
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Matrix(options) => run_matrix(options),
         Command::Sample(options) => run_sample(options),
+        Command::Storm(options) => run_storm(options),
         Command::Lane { dir, binaries, own_network } => lane::run(&dir, &binaries, own_network),
     };
     match done {
@@ -121,6 +150,14 @@ fn run_sample(options: SampleOptions) -> anyhow::Result<()> {
     note(&format!("chosen by seed {seed}; the same cells again: cargo xtask chaos sample --seed {seed}"));
     let part = matrix::Part { seed: Some(seed), most: Some(options.cells), ..matrix::Part::default() };
     matrix::run(&wanted(options.place, part, None))
+}
+
+fn run_storm(options: StormOptions) -> anyhow::Result<()> {
+    let StormOptions { binaries, dir, minutes, kills, clusters, restart_database, seed } = options;
+    let seed = seed.unwrap_or_else(any);
+    note(&format!("a storm of seed {seed}"));
+    let (length, restart_database) = (Duration::from_secs(60 * minutes), restart_database.map(Duration::from_secs));
+    storm::run(&storm::Wanted { binaries, dir, length, kills, clusters, restart_database, seed })
 }
 
 fn wanted(place: Place, part: matrix::Part, page: Option<PathBuf>) -> matrix::Wanted {

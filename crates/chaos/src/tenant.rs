@@ -43,6 +43,15 @@ impl Cluster {
         Ok(Self { id: id.parse()? })
     }
 
+    /// The cluster of this name, if there is one.
+    pub(crate) fn find(api: &Client, name: &str) -> Result<Option<Self>> {
+        let list = api.get("/clusters?limit=1000")?.expect_status(200)?;
+        let clusters = list.get("clusters").and_then(Value::as_array).context("a list without clusters")?;
+        let found = clusters.iter().find(|cluster| cluster.get("name").and_then(Value::as_str) == Some(name));
+        let id = found.and_then(|cluster| cluster.get("id")).and_then(Value::as_str);
+        Ok(id.map(str::parse).transpose()?.map(|id| Self { id }))
+    }
+
     fn path(&self) -> String {
         format!("/clusters/{}", self.id)
     }
