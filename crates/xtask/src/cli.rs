@@ -68,6 +68,13 @@ pub(crate) enum Command {
     },
     /// Send a stack requests that are made up from its OpenAPI document
     Schemathesis(SchemathesisOptions),
+    /// Accidents at every step of every operation; without arguments the whole matrix, which writes docs/failure-matrix.md
+    #[command(disable_help_flag = true)]
+    Chaos {
+        /// As `cargo xtask chaos --help` says
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Format, lint and architecture checks, then the tests
     Ci,
 }

@@ -88,7 +88,7 @@ fn runner() -> Command {
 }
 
 /// Ends what tests left behind below their temporary directory, and names it.
-fn end_strays(dir: &Path) -> Result<Vec<String>> {
+pub(crate) fn end_strays(dir: &Path) -> Result<Vec<String>> {
     let dir = dir.canonicalize().context("the temporary directory is gone")?;
     let mut names = Vec::new();
     for found in of_stacks_below(&dir) {
