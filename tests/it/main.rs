@@ -1,5 +1,5 @@
 //! The whole system on one machine, one file a story: our three programs, redis-server, RabbitMQ, SQLite,
-//! Keystone, OpenStack's own clients.
+//! MariaDB, Keystone, OpenStack's own clients.
 //!
 //! The programs are those of the same build: `cargo build` makes them, and a story that does not find them says so.
 
@@ -32,6 +32,8 @@ mod lifecycle;
 mod namespaces;
 #[cfg(test)]
 mod outside_callers;
+#[cfg(test)]
+mod paused_taskmanager;
 #[cfg(test)]
 mod poison;
 #[cfg(test)]

@@ -111,11 +111,17 @@ impl Engine {
 
     /// Waits a moment for a free runner, claims the task and starts it. Returns as soon as the claim is in the
     /// database, so that a message can be acknowledged then. Not claimable is an ordinary answer: messages come late
-    /// and twice.
+    /// and twice. A task that has ended waits for no runner: thousands of their messages may come after an outage.
     pub async fn offer(&self, task: TaskId) -> Result<Offered, StoreError> {
-        let Ok(Ok(permit)) = timeout(RUNNER_WITHIN, Arc::clone(&self.runners).acquire_owned()).await else {
-            return Ok(Offered::NoRunner);
-        };
+        let mut runner = Arc::clone(&self.runners).try_acquire_owned().ok();
+        if runner.is_none() {
+            if self.world.store.task(task).await?.is_none_or(|row| row.state.is_end()) {
+                return Ok(Offered::NotClaimable);
+            }
+            let freed = timeout(RUNNER_WITHIN, Arc::clone(&self.runners).acquire_owned()).await;
+            runner = freed.ok().and_then(Result::ok);
+        }
+        let Some(permit) = runner else { return Ok(Offered::NoRunner) };
         if self.shutdown.is_cancelled() {
             return Ok(Offered::NotClaimable);
         }

@@ -103,7 +103,7 @@ impl World {
     }
 
     pub(crate) fn database(&self) -> Database {
-        Database::open(&self.layout.database())
+        Database::open(&State::read(&self.layout).unwrap().description.db)
     }
 
     /// The stack's guests, of all clusters.

@@ -1,0 +1,157 @@
+//! A taskmanager is paused in the middle of its work, for longer than its lease. Another one takes over and finishes. The
+//! paused one is woken, goes on where it was, and changes nothing: not in the database, not on any node.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::{Duration, Instant};
+
+use redtrove_core::topology::parse_nodes;
+use redtrove_testkit::redis;
+use redtrove_testkit::stack::Db;
+use rustix::process::Signal;
+
+use crate::support::clusters::Cluster;
+use crate::support::world::{Expected, World, impatient};
+use crate::support::{PATIENCE, at, leftovers, until, within};
+
+const EXPECTED: Expected<'_> = &[
+    ("its lease ran out", "the story pauses it for longer"),
+    ("was deleted before", "the paused one made a machine that another had removed meanwhile"),
+];
+
+/// The stack's taskmanagers.
+const DAEMONS: [&str; 2] = ["taskmanager", "taskmanager-2"];
+
+/// How many steps the log has when the taskmanager is paused.
+const MOMENTS_OF_A_CREATE: [usize; 4] = [1, 4, 9, 13];
+const MOMENTS_OF_A_GROW: [usize; 2] = [1, 5];
+const MOMENTS_OF_A_SHRINK: [usize; 3] = [1, 2, 3];
+
+#[test]
+fn a_taskmanager_that_was_paused_past_its_lease_changes_nothing() {
+    let world = World::embedded(|options| {
+        impatient(options);
+        options.taskmanagers = 2;
+        options.db = Db::MariaDb;
+    });
+    for steps in MOMENTS_OF_A_CREATE {
+        let cluster = retried(&world, |world| {
+            let cluster = world.create("created", 3);
+            pause(world, &cluster, &cluster.task, steps).then_some(cluster)
+        });
+        cluster.wait_active();
+        cluster.assert_slots_even();
+        cluster.delete();
+        cluster.wait_gone();
+    }
+    for steps in MOMENTS_OF_A_GROW {
+        let cluster = retried(&world, |world| {
+            let cluster = world.create("grown", 2);
+            cluster.wait_active();
+            cluster.grow(2);
+            pause(world, &cluster, &operation(world, &cluster), steps).then_some(cluster)
+        });
+        cluster.wait_members(4);
+        cluster.delete();
+        cluster.wait_gone();
+    }
+    for steps in MOMENTS_OF_A_SHRINK {
+        let cluster = retried(&world, |world| {
+            let cluster = world.create("shrunk", 3);
+            cluster.wait_active();
+            cluster.drain_last();
+            let leaver = cluster.member_ids().pop().unwrap();
+            // The answer waits for the verdict, which the one that takes over gives.
+            let asked = cluster.clone();
+            let answer = std::thread::spawn(move || asked.shrink(&[leaver]));
+            let paused = pause(world, &cluster, &operation(world, &cluster), steps);
+            assert_eq!(answer.join().unwrap().status, 202);
+            paused.then_some(cluster)
+        });
+        cluster.wait_members(2);
+        cluster.delete();
+        cluster.wait_gone();
+    }
+    until("what was removed to be forgotten", || world.database().number("SELECT COUNT(*) FROM removed_nodes") == 0);
+    leftovers::assert_none(&world);
+    world.end(EXPECTED);
+}
+
+/// A task may have ended before it was caught; then all of it is done again.
+fn retried(world: &World, mut attempt: impl FnMut(&World) -> Option<Cluster>) -> Cluster {
+    (0..10).find_map(|_| attempt(world)).expect("a task is caught in the middle within ten attempts")
+}
+
+/// The newest task of a cluster.
+fn operation(world: &World, cluster: &Cluster) -> String {
+    let mut task = None;
+    until("the operation to begin", || {
+        let tasks = world.tasks(&["list", "--cluster", &cluster.id, "--limit", "1"]);
+        task = tasks[0]["id"].as_str().filter(|id| *id != cluster.task).map(str::to_owned);
+        task.is_some()
+    });
+    task.unwrap()
+}
+
+/// Pauses whoever works on a task when it has begun so many steps, until another one has ended it, and wakes it. False if
+/// the task was not caught in the middle.
+fn pause(world: &World, cluster: &Cluster, task: &str, steps: usize) -> bool {
+    let database = world.database();
+    let owner = || database.text("SELECT lease_owner FROM tasks WHERE id = ?", task);
+    let begun = || database.text("SELECT CAST(COUNT(*) AS CHAR) FROM task_steps WHERE task_id = ?", task);
+    let lost = |name: &str| world.metric(name, "redtrove_tasks_lost_total").unwrap_or_default();
+    let lost_before = DAEMONS.map(|name| (name, lost(name)));
+    until("the task to be in the middle", || begun().is_some_and(|count| count.parse::<usize>().unwrap() >= steps));
+    let Some(name) = owner() else { return false };
+    let paused = world.daemon(&name);
+    paused.signal(Signal::STOP).unwrap();
+    let state = || database.text("SELECT state FROM tasks WHERE id = ?", task);
+    if owner().as_deref() != Some(&*name) || state().as_deref() != Some("running") {
+        paused.signal(Signal::CONT).unwrap();
+        return false;
+    }
+    within("another one to finish", PATIENCE, || state().as_deref() == Some("succeeded"));
+    cluster.wait_active();
+
+    let before = look(world, cluster);
+    paused.signal(Signal::CONT).unwrap();
+    until("the woken one to find its lease lost", || {
+        lost_before.iter().any(|(one, before)| *one == name && lost(one) > *before)
+            && world.metric(&name, "redtrove_tasks_running") == Some(0.0)
+    });
+    // Two rounds of the monitor and ten sweeps, in which it could still do something.
+    at(Instant::now() + Duration::from_secs(2));
+    assert_eq!(look(world, cluster), before, "the paused one changed something");
+    true
+}
+
+/// All that a late writer could change.
+#[derive(Debug, PartialEq, Eq)]
+struct Look {
+    rows: Vec<(String, Option<String>)>,
+    generations: BTreeMap<String, String>,
+    nodes: Vec<String>,
+}
+
+fn look(world: &World, cluster: &Cluster) -> Look {
+    let database = world.database();
+    let questions = [
+        "SELECT id, CONCAT_WS('|', task, operation, fault, lease_token, deleted) FROM clusters ORDER BY id",
+        "SELECT id, CONCAT_WS('|', lifecycle, ip, node_id, first_slot, last_slot, fault) FROM instances ORDER BY id",
+        "SELECT id, CONCAT_WS('|', state, verdict, step, progress, attempt, lease_token, fault, ended) FROM tasks ORDER BY id",
+        "SELECT CONCAT(task_id, seq), CONCAT_WS('|', name, subject, outcome, error, started, ended) FROM task_steps ORDER BY 1",
+        "SELECT CONCAT(project_id, resource), CONCAT(in_use) FROM quota_usages ORDER BY 1",
+        "SELECT CONCAT(node_id, cluster_id), instance_id FROM removed_nodes ORDER BY 1",
+    ];
+    let generation = |dir: &std::path::Path| fs::read_to_string(dir.join("generation")).unwrap();
+    let view = |at| {
+        let mut nodes = parse_nodes(&redis::cli(at, &[], &["cluster", "nodes"]).unwrap()).unwrap();
+        nodes.sort_by_key(|node| node.id);
+        nodes.iter().map(|node| format!("{at} {} {} {:?}", node.id, node.config_epoch, node.slots)).collect::<Vec<_>>()
+    };
+    Look {
+        rows: questions.into_iter().flat_map(|question| database.pairs(question)).collect(),
+        generations: world.guests().into_iter().map(|guest| (guest.id, generation(&guest.dir))).collect(),
+        nodes: cluster.addresses().into_iter().flat_map(view).collect(),
+    }
+}
