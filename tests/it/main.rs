@@ -11,7 +11,11 @@ mod blueprint;
 #[cfg(test)]
 mod broker_away;
 #[cfg(test)]
+mod clocks;
+#[cfg(test)]
 mod conformance;
+#[cfg(test)]
+mod database_away;
 #[cfg(test)]
 mod delete_during_build;
 #[cfg(test)]
@@ -44,6 +48,8 @@ mod shrink;
 mod shrink_and_come_back;
 #[cfg(test)]
 mod shrink_under_reshard;
+#[cfg(test)]
+mod stale_messages;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

@@ -23,6 +23,8 @@ pub struct Package {
 pub const REDIS: Package = Package { name: "redis-server", proof: &["redis-server", "redis-cli"] };
 /// What drops packets in a network namespace.
 pub const IPTABLES: Package = Package { name: "iptables", proof: &["iptables"] };
+/// What has a program see another time than the machine's.
+pub const FAKETIME: Package = Package { name: "faketime", proof: &["faketime"] };
 /// What sets up network namespaces.
 pub const IPROUTE: Package = Package { name: "iproute2", proof: &["ip"] };
 /// The message broker.

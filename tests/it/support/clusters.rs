@@ -133,6 +133,15 @@ impl Cluster {
         .unwrap()
     }
 
+    /// Waits until it is busy with nothing; how many members it has then.
+    pub(crate) fn wait_calm(&self) -> usize {
+        wait_for(&format!("cluster {} to be busy with nothing", self.id), PATIENCE, || {
+            let calm = self.look().filter(|cluster| cluster["task"]["name"] == "NONE");
+            Ok(calm.and_then(|cluster| cluster["instances"].as_array().map(Vec::len)))
+        })
+        .unwrap()
+    }
+
     /// Has redis-cli move `slots` slots from one node to another, by their ids.
     pub(crate) fn reshard(&self, from: &str, to: &str, slots: u32) -> Result<String, String> {
         let at = self.addresses()[0].to_string();

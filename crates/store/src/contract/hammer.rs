@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use redtrove_core::instance::Lifecycle;
-use redtrove_core::{ClusterId, InstanceId, TaskId};
+use redtrove_core::{ClusterId, InstanceId, ProjectId, TaskId};
 use redtrove_engine::ports::{Change, Claimed, Ending, Growth, Limits, NewCluster, Resource, StoreError, SubmitError};
 use redtrove_engine::task::{Task, TaskKind, TaskState};
 use tokio::task::JoinSet;
@@ -28,6 +28,37 @@ pub(super) async fn sixteen_workers_at_once_keep_the_books(bed: Bed) {
 /// The same while the database may be lost at any moment: then an answer may also be that it does not answer.
 pub async fn under_fire(bed: Bed) {
     hammer(bed, true).await;
+}
+
+/// A project whose clusters are in nobody's way.
+fn another() -> ProjectId {
+    "project-b".parse().unwrap()
+}
+
+/// Asks for clusters until the database has no room for more; those that were taken, and its words. For a database whose
+/// disk is full.
+pub async fn until_refused(bed: &Bed) -> (Vec<ClusterId>, StoreError) {
+    let mut taken = Vec::new();
+    loop {
+        let new = NewCluster { project: another(), ..bed.new_cluster("large", 200) };
+        match bed.store.create_cluster(&new).await {
+            Ok(()) => taken.push(new.id),
+            Err(SubmitError::Store(error @ StoreError::Unavailable(_))) => return (taken, error),
+            Err(error) => assert!(matches!(error, SubmitError::Store(StoreError::Unavailable(_))), "{error:?}"),
+        }
+        assert!(taken.len() < 1_000, "there is room for all of it");
+    }
+}
+
+/// Fails unless the database can be read, and holds these clusters, whole, and no others.
+pub async fn assert_taken(bed: &Bed, taken: &[ClusterId]) {
+    let clusters = bed.second.clusters(&another(), None, ALL).await.unwrap();
+    let found: BTreeSet<ClusterId> = clusters.iter().map(|(cluster, _)| cluster.id).collect();
+    assert_eq!(found, taken.iter().copied().collect());
+    assert!(clusters.iter().all(|(_, instances)| instances.len() == 200));
+    assert_eq!(bed.second.tasks(None, ALL).await.unwrap().len(), taken.len());
+    let usages = bed.second.usages(&another()).await.unwrap();
+    assert_eq!(usages[0].in_use, i64::try_from(200 * taken.len()).unwrap());
 }
 
 /// What the workers share.
