@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use redtrove_testkit::Process;
-use redtrove_testkit::stack::Db;
+use redtrove_testkit::stack::{Db, Description};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -65,8 +65,7 @@ fn bring_back(world: &mut World, accident: Accident) {
 }
 
 /// A request, as bytes; its whole answer.
-fn send(world: &mut World, method: &str, path: &str, body: Option<&Value>) -> String {
-    let description = world.stack().description().clone();
+fn send(description: &Description, method: &str, path: &str, body: Option<&Value>) -> String {
     let host = description.api.strip_prefix("http://").unwrap();
     let body = body.map(Value::to_string).unwrap_or_default();
     let request = format!(
@@ -105,14 +104,13 @@ fn without_a_database_the_api_says_so_and_nothing_else() {
     let rows = world.database().row_counts();
     for accident in [Accident::Kill, Accident::Freeze] {
         take_away(&world, accident);
-        for (method, path, body) in &requests {
-            let asked = Instant::now();
-            let answer = send(&mut world, method, path, *body);
-            assert_eq!(status(&answer), 503, "{accident:?}: {method} {path}: {answer}");
-            assert!(answer.to_lowercase().contains("\r\nretry-after: 5\r\n"), "{answer}");
-            assert!(answer.contains("serviceUnavailable"), "{answer}");
-            assert!(asked.elapsed() < REFUSED_WITHIN, "{method} {path} took {:?}", asked.elapsed());
-        }
+        let description = world.stack().description().clone();
+        // All at the same time: they wait side by side.
+        std::thread::scope(|scope| {
+            for (method, path, body) in &requests {
+                scope.spawn(|| assert_unavailable(&description, method, path, *body));
+            }
+        });
         bring_back(&mut world, accident);
         within("the API to answer again", BACK_WITHIN, || cluster.look().is_some());
         assert!(cluster.is_active(), "nothing was done to it");
@@ -121,6 +119,15 @@ fn without_a_database_the_api_says_so_and_nothing_else() {
     assert_eq!(world.database().row_counts(), rows, "nothing was written");
     assert_eq!(self::daemons(&world), daemons, "no daemon was restarted");
     world.end(EXPECTED);
+}
+
+fn assert_unavailable(description: &Description, method: &str, path: &str, body: Option<&Value>) {
+    let asked = Instant::now();
+    let answer = send(description, method, path, body);
+    assert_eq!(status(&answer), 503, "{method} {path}: {answer}");
+    assert!(answer.to_lowercase().contains("\r\nretry-after: 5\r\n"), "{answer}");
+    assert!(answer.contains("serviceUnavailable"), "{answer}");
+    assert!(asked.elapsed() < REFUSED_WITHIN, "{method} {path} took {:?}", asked.elapsed());
 }
 
 #[test]
