@@ -96,6 +96,9 @@ struct SampleOptions {
     /// How many cells
     #[arg(long, default_value_t = 12)]
     cells: usize,
+    /// Fail where the network rows cannot be run
+    #[arg(long)]
+    strict: bool,
 }
 
 #[derive(Debug, Args)]
@@ -148,6 +151,9 @@ fn run_matrix(options: MatrixOptions) -> anyhow::Result<()> {
 fn run_sample(options: SampleOptions) -> anyhow::Result<()> {
     let seed = options.seed.unwrap_or_else(any);
     note(&format!("chosen by seed {seed}; the same cells again: cargo xtask chaos sample --seed {seed}"));
+    if let (true, Some(why)) = (options.strict, network::obstacle()) {
+        anyhow::bail!("network namespaces cannot be made here, and nothing may be left out: {why}");
+    }
     let part = matrix::Part { seed: Some(seed), most: Some(options.cells), ..matrix::Part::default() };
     matrix::run(&wanted(options.place, part, None))
 }

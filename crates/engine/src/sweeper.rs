@@ -15,15 +15,18 @@ use crate::keeper::Chain;
 use crate::ports::{Destroyed, Keep, StoreError};
 use crate::{Engine, Offered, Options, World};
 
+/// A lease that has ended at a time has ended a moment later by every way of rounding; and no loop goes faster than this.
+const A_MOMENT: Duration = Duration::from_millis(20);
+
 /// Claims tasks that are due and nobody's, as many as there are free runners, until shutdown.
 pub(crate) async fn run(engine: &Engine) {
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
     let mut unusable = HashSet::new();
     loop {
         let pause = match sweep(engine, &mut unusable).await {
-            Ok(()) => {
+            Ok(next) => {
                 backoff.reset();
-                engine.options.sweep_every
+                next
             }
             Err(error) => {
                 info!(error = %Chain(&error), "looking for tasks failed: {}", Chain(&error));
@@ -37,17 +40,18 @@ pub(crate) async fn run(engine: &Engine) {
     }
 }
 
-/// One look. A task whose claim fails for good, such as a row that a newer program wrote, must not keep those after it
+/// One look; how long until the next one. A task whose claim fails for good, such as a row that a newer program wrote, must not keep those after it
 /// from being found; it joins `unusable`, so that it is complained of once.
-async fn sweep(engine: &Engine, unusable: &mut HashSet<TaskId>) -> Result<(), StoreError> {
+async fn sweep(engine: &Engine, unusable: &mut HashSet<TaskId>) -> Result<Duration, StoreError> {
+    let every = engine.options.sweep_every.min(engine.options.lease);
     let free = engine.runners.available_permits();
     if free == 0 {
-        return Ok(());
+        return Ok(every);
     }
     let limit = u32::try_from(free.saturating_add(unusable.len())).unwrap_or(u32::MAX);
     for task in engine.world.store.claimable(limit).await? {
         match engine.offer(task).await {
-            Ok(Offered::NoRunner) => return Ok(()),
+            Ok(Offered::NoRunner) => return Ok(every),
             Ok(Offered::Claimed | Offered::NotClaimable) => {}
             Err(error @ StoreError::Unavailable(_)) => return Err(error),
             Err(error) => {
@@ -57,7 +61,9 @@ async fn sweep(engine: &Engine, unusable: &mut HashSet<TaskId>) -> Result<(), St
             }
         }
     }
-    Ok(())
+    // What is known to come needs no message: the work of a taskmanager that died is taken over when its lease ends.
+    let next = engine.world.store.next_claimable().await?.unwrap_or(every);
+    Ok(next.saturating_add(A_MOMENT).min(every))
 }
 
 /// Removes machines whose rows say that they are deleted, until shutdown. There are some when a runner that had lost

@@ -109,6 +109,7 @@ macro_rules! for_each_case {
             leases::a_token_rises_past_what_was_seen,
             leases::tokens_grow_over_the_tasks_of_a_cluster,
             leases::claimable_tasks_come_oldest_first,
+            leases::the_next_that_may_be_claimed_is_known_before,
             leases::a_task_past_its_deadline_is_claimable,
             log::a_record_keeps_all_that_belongs_to_it,
             log::a_record_that_comes_again_changes_nothing,

@@ -111,6 +111,10 @@ impl<B: Backend> Store for SqlStore<B> {
         self.read_claimable(limit).await
     }
 
+    async fn next_claimable(&self) -> Result<Option<Duration>, StoreError> {
+        self.read_next_claimable().await
+    }
+
     async fn claim(&self, task: TaskId, owner: &str, length: Duration) -> Result<Option<Claimed>, StoreError> {
         let doubt = Doubt::default();
         retried!(self.take_lease(task, owner, length, &doubt))

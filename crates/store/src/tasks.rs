@@ -28,6 +28,10 @@ pub(crate) use fence;
 
 const CLAIMABLE: &str = concat!("SELECT id FROM tasks WHERE ", may_be_claimed!(), " ORDER BY created, id LIMIT ?");
 
+/// When the first task may be claimed that may not be at `?` (twice).
+const NEXT_CLAIMABLE: &str = "SELECT MIN(CASE WHEN lease_expires_at > not_before THEN lease_expires_at ELSE not_before END) \
+    AS due FROM tasks WHERE state IN ('pending', 'running') AND (not_before > ? OR lease_expires_at > ?)";
+
 const MAY_CLAIM: &str = concat!("SELECT cluster_id FROM tasks WHERE id = ? AND ", may_be_claimed!());
 
 const NEXT_TOKEN: &str = "UPDATE clusters SET lease_token = lease_token + 1 WHERE id = ?";
@@ -75,6 +79,13 @@ impl<B: Backend> SqlStore<B> {
         let now = self.clock().await?;
         let rows = self.rows(CLAIMABLE, values![now, now, limit]).await?;
         rows.iter().map(|row| rows::parsed(row, "id")).collect()
+    }
+
+    /// See `Store::next_claimable`.
+    pub(crate) async fn read_next_claimable(&self) -> Result<Option<Duration>, StoreError> {
+        let now = self.clock().await?;
+        let row = rows::present(self.row(NEXT_CLAIMABLE, values![now, now]).await?, "next claimable task")?;
+        Ok(rows::time_or_null(&row, "due")?.map(|due| due.since(now)))
     }
 
     /// See `Store::claim`. With a token in doubt, what that claimed is given back first: whoever runs the task with it,

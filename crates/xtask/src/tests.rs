@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use redtrove_testkit::clients::Clients;
-use redtrove_testkit::install::{FAKETIME, RABBITMQ, REDIS, find_program};
+use redtrove_testkit::install::{FAKETIME, IPROUTE, IPTABLES, RABBITMQ, REDIS, find_program};
 use redtrove_testkit::keystone::{self, KEYSTONE, SharedKeystone};
 use redtrove_testkit::mariadb::MARIADB;
 use redtrove_testkit::process::table::of_stacks_below;
@@ -58,7 +58,7 @@ pub(crate) fn run_with(interrupt: &Interrupt) -> Result<()> {
 /// Installs what the tests need and builds everything. Daemons and tests in one go: built apart, shared dependencies would differ in features and be compiled twice.
 pub(crate) fn build(interrupt: &Interrupt) -> Result<Binaries> {
     packages::provide(
-        &[&[REDIS, RABBITMQ, MARIADB, FAKETIME, PIP][..], &KEYSTONE].concat(),
+        &[&[REDIS, RABBITMQ, MARIADB, PIP, FAKETIME, IPROUTE, IPTABLES][..], &KEYSTONE].concat(),
         Consent::Given,
         interrupt,
     )?;

@@ -170,6 +170,10 @@ impl Store for SimStore {
         self.read_at("claimable", |tables, now| tables.claimable(limit, now)).await
     }
 
+    async fn next_claimable(&self) -> Result<Option<Duration>, StoreError> {
+        self.read_at("next_claimable", |tables, now| tables.next_claimable(now)).await
+    }
+
     async fn claim(&self, task: TaskId, owner: &str, length: Duration) -> Result<Option<Claimed>, StoreError> {
         let readable = self.0.sim.lock().chaos.is_readable(task);
         self.write("claim", |tables, now| {

@@ -185,6 +185,15 @@ impl Tables {
         due.take(limit as usize).map(|(id, _)| *id).collect()
     }
 
+    pub(super) fn next_claimable(&self, now: Timestamp) -> Option<Duration> {
+        let open = self.tasks.values().filter(|row| !row.task.state.is_end());
+        let due = open.map(|row| match row.task.state {
+            TaskState::Pending => row.not_before,
+            _ => row.not_before.max(row.lease_ends),
+        });
+        due.filter(|due| *due > now).min().map(|due| due.since(now))
+    }
+
     pub(super) fn claim(&mut self, id: TaskId, owner: &str, length: Duration, now: Timestamp) -> Option<Claimed> {
         let row = self.tasks.get_mut(&id).filter(|row| Self::is_claimable(row, now))?;
         let cluster = self.clusters.get_mut(&row.task.cluster)?;
