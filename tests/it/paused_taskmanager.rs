@@ -47,7 +47,7 @@ fn a_taskmanager_that_was_paused_past_its_lease_changes_nothing() {
     for steps in MOMENTS_OF_A_CREATE {
         let cluster = retried(&world, |world| {
             let cluster = world.create("created", 3);
-            pause(world, &cluster, &cluster.task, steps).then_some(cluster)
+            (pause(world, &cluster, &cluster.task, steps), cluster)
         });
         cluster.wait_active();
         cluster.assert_slots_even();
@@ -59,7 +59,7 @@ fn a_taskmanager_that_was_paused_past_its_lease_changes_nothing() {
             let cluster = world.create("grown", 2);
             cluster.wait_active();
             cluster.grow(2);
-            pause(world, &cluster, &operation(world, &cluster), steps).then_some(cluster)
+            (pause(world, &cluster, &operation(world, &cluster), steps), cluster)
         });
         cluster.wait_members(4);
         cluster.delete();
@@ -76,7 +76,7 @@ fn a_taskmanager_that_was_paused_past_its_lease_changes_nothing() {
             let answer = std::thread::spawn(move || asked.shrink(&[leaver]));
             let paused = pause(world, &cluster, &operation(world, &cluster), steps);
             assert_eq!(answer.join().unwrap().status, 202);
-            paused.then_some(cluster)
+            (paused, cluster)
         });
         cluster.wait_members(2);
         cluster.delete();
@@ -87,9 +87,19 @@ fn a_taskmanager_that_was_paused_past_its_lease_changes_nothing() {
     world.end(EXPECTED);
 }
 
-/// A task may have ended before it was caught; then all of it is done again.
-fn retried(world: &World, mut attempt: impl FnMut(&World) -> Option<Cluster>) -> Cluster {
-    (0..10).find_map(|_| attempt(world)).expect("a task is caught in the middle within ten attempts")
+/// A task may have ended before it was caught; then all of it is done again, with another cluster.
+fn retried(world: &World, attempt: impl Fn(&World) -> (bool, Cluster)) -> Cluster {
+    for _ in 0..10 {
+        match attempt(world) {
+            (true, cluster) => return cluster,
+            (false, cluster) => {
+                cluster.wait_calm();
+                cluster.delete();
+                cluster.wait_gone();
+            }
+        }
+    }
+    panic!("no task was caught in the middle in ten attempts");
 }
 
 /// The newest task of a cluster.
