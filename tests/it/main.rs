@@ -43,6 +43,8 @@ mod shrink_and_come_back;
 #[cfg(test)]
 mod shrink_under_reshard;
 #[cfg(test)]
+mod stopped_in_order;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod tenants;

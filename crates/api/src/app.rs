@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use redtrove_engine::ports::{Bus, Clock, Limits, Store, WakeUp};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
@@ -27,6 +28,8 @@ pub struct Parts {
     pub metrics: ApiMetrics,
     /// Where work behind an answer is spawned.
     pub tasks: TaskTracker,
+    /// Cancelled when the daemon is to stop: what waits answers at once.
+    pub stop: CancellationToken,
 }
 
 /// Shared by all requests; clones are cheap.
@@ -68,6 +71,11 @@ impl App {
     /// Who may do what.
     pub fn policy(&self) -> &Arc<Policy> {
         &self.0.policy
+    }
+
+    /// Cancelled when the daemon is to stop.
+    pub fn stop(&self) -> &CancellationToken {
+        &self.0.parts.stop
     }
 
     /// What is counted.

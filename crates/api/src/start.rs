@@ -22,13 +22,13 @@ pub async fn app(config: Config, shutdown: &Shutdown) -> anyhow::Result<App> {
     let authenticator = authenticator(&config.auth, clock.clone(), api_metrics.token_checks.clone(), shutdown)?;
     let store = store(&config).await?;
     let bus = bus(&config, clock.clone(), shutdown)?;
+    let watched = store.clone();
+    let health = Health::watch(shutdown, move || redtrove_store::health(watched.clone()));
     if let Some(monitoring) = &config.monitoring {
-        let watched = store.clone();
-        let health = Health::watch(shutdown, move || redtrove_store::health(watched.clone()));
         metrics::serve(monitoring, numbers, move || health.check(), shutdown).await?;
     }
-    let tasks = shutdown.tasks().clone();
-    Ok(App::new(Parts { store, bus, clock, authenticator, config, metrics: api_metrics, tasks }))
+    let (tasks, stop) = (shutdown.tasks().clone(), shutdown.token().clone());
+    Ok(App::new(Parts { store, bus, clock, authenticator, config, metrics: api_metrics, tasks, stop }))
 }
 
 async fn store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {

@@ -20,6 +20,7 @@ mod sweeper;
 pub mod task;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use redtrove_core::TaskId;
@@ -78,7 +79,7 @@ pub struct Options {
 pub enum Offered {
     /// It was claimed and runs here.
     Claimed,
-    /// All runners are busy here; whoever has a free one finds it by sweeping.
+    /// All runners are busy here, or the engine stops; whoever has a free one finds it by sweeping.
     NoRunner,
     /// It is somebody else's, has ended, or is not due.
     NotClaimable,
@@ -93,6 +94,7 @@ pub struct Engine {
     tracker: TaskTracker,
     shutdown: CancellationToken,
     counts: Arc<Counts>,
+    turns: Arc<AtomicU64>,
 }
 
 impl Engine {
@@ -106,6 +108,7 @@ impl Engine {
             tracker: TaskTracker::new(),
             shutdown,
             counts: Arc::default(),
+            turns: Arc::default(),
         }
     }
 
@@ -113,12 +116,11 @@ impl Engine {
     /// database, so that a message can be acknowledged then. Not claimable is an ordinary answer: messages come late
     /// and twice.
     pub async fn offer(&self, task: TaskId) -> Result<Offered, StoreError> {
-        let Ok(Ok(permit)) = timeout(RUNNER_WITHIN, Arc::clone(&self.runners).acquire_owned()).await else {
-            return Ok(Offered::NoRunner);
+        let free = timeout(RUNNER_WITHIN, Arc::clone(&self.runners).acquire_owned());
+        let permit = match self.shutdown.run_until_cancelled(free).await {
+            Some(Ok(Ok(permit))) if !self.shutdown.is_cancelled() => permit,
+            _ => return Ok(Offered::NoRunner),
         };
-        if self.shutdown.is_cancelled() {
-            return Ok(Offered::NotClaimable);
-        }
         let asked = Instant::now();
         let Some(claimed) = self.world.store.claim(task, &self.options.owner, self.options.lease).await? else {
             return Ok(Offered::NotClaimable);
@@ -163,6 +165,12 @@ impl Engine {
     /// How many tasks run here.
     pub fn running(&self) -> usize {
         self.tracker.len()
+    }
+
+    /// How often the sweeper has turned: a number that no longer changes is a sweeper that hangs. One turn takes as
+    /// long as the pause between two looks, and as the database to answer.
+    pub fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
     }
 
     /// Waits until every runner has stopped; after shutdown, each gives its task back first.

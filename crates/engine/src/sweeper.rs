@@ -1,6 +1,7 @@
 //! Sweeping: finding the work that no message brought, and the machines that no row wants.
 
 use std::collections::HashSet;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -19,7 +20,7 @@ use crate::{Engine, Offered, Options, World};
 pub(crate) async fn run(engine: &Engine) {
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
     let mut unusable = HashSet::new();
-    loop {
+    while !engine.shutdown.is_cancelled() {
         let pause = match sweep(engine, &mut unusable).await {
             Ok(()) => {
                 backoff.reset();
@@ -40,12 +41,14 @@ pub(crate) async fn run(engine: &Engine) {
 /// One look. A task whose claim fails for good, such as a row that a newer program wrote, must not keep those after it
 /// from being found; it joins `unusable`, so that it is complained of once.
 async fn sweep(engine: &Engine, unusable: &mut HashSet<TaskId>) -> Result<(), StoreError> {
+    engine.turns.fetch_add(1, Ordering::Relaxed);
     let free = engine.runners.available_permits();
     if free == 0 {
         return Ok(());
     }
     let limit = u32::try_from(free.saturating_add(unusable.len())).unwrap_or(u32::MAX);
     for task in engine.world.store.claimable(limit).await? {
+        engine.turns.fetch_add(1, Ordering::Relaxed);
         match engine.offer(task).await {
             Ok(Offered::NoRunner) => return Ok(()),
             Ok(Offered::Claimed | Offered::NotClaimable) => {}
@@ -63,15 +66,16 @@ async fn sweep(engine: &Engine, unusable: &mut HashSet<TaskId>) -> Result<(), St
 /// Removes machines whose rows say that they are deleted, until shutdown. There are some when a runner that had lost
 /// its lease without knowing made a machine after the delete that took over had passed.
 pub(crate) async fn run_orphans(world: &World, options: &Options, shutdown: &CancellationToken) {
-    loop {
-        tokio::select! {
-            () = sleep(options.orphans_every) => {}
-            () = shutdown.cancelled() => return,
+    let sweep = async {
+        loop {
+            sleep(options.orphans_every).await;
+            if let Err(error) = sweep_orphans(world).await {
+                info!(error = %Chain(&*error), "looking for machines that no row wants failed: {}", Chain(&*error));
+            }
         }
-        if let Err(error) = sweep_orphans(world).await {
-            info!(error = %Chain(&*error), "looking for machines that no row wants failed: {}", Chain(&*error));
-        }
-    }
+    };
+    // A removal that is cut off is done again by whoever looks next.
+    shutdown.run_until_cancelled(sweep).await;
 }
 
 async fn sweep_orphans(world: &World) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {

@@ -26,8 +26,12 @@ const ORPHANS_EVERY: Duration = Duration::from_secs(30);
 /// The pause between two looks at the provider's flavors.
 const FLAVORS_EVERY: Duration = Duration::from_secs(60);
 
-/// How long work that heeds the wish to stop may take to end: a database or a provider that hangs does not hold the
-/// daemon.
+/// How long the sweeper may take for one turn, its waits for a database that is slow or away included. One that takes
+/// longer hangs, and systemd is to know.
+const SWEEPER_TURNS_WITHIN: Duration = Duration::from_secs(120);
+
+/// How long work that heeds the wish to stop may take to end: a step that takes longer than the engine lets it, a
+/// database or a provider that hangs do not hold the daemon.
 const LAST_WORK: Duration = Duration::from_secs(10);
 
 /// Runs the taskmanager until `shutdown`.
@@ -45,9 +49,11 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let numbers = Arc::new(Metrics::new(Config::DAEMON, env!("CARGO_PKG_VERSION")));
     let bus = consumer.as_ref().map(|consumer| (consumer.connected(), consumer.dead_letters()));
     metrics::register(&numbers, engine.clone(), bus);
+    let watched = Arc::clone(&world.store);
+    let health = Health::watch(&shutdown, move || redtrove_store::health(Arc::clone(&watched)));
+    let turning = engine.clone();
+    shutdown.pulses().watch("sweeper", SWEEPER_TURNS_WITHIN, move || turning.turns());
     if let Some(monitoring) = &config.monitoring {
-        let store = Arc::clone(&world.store);
-        let health = Health::watch(&shutdown, move || redtrove_store::health(Arc::clone(&store)));
         redtrove_service::metrics::serve(monitoring, numbers, move || health.check(), &shutdown).await?;
     }
     notify::ready();
