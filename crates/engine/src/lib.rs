@@ -7,9 +7,11 @@ mod backoff;
 mod concurrent;
 mod counts;
 mod debts;
+pub mod doctor;
 mod keeper;
 mod monitor;
 mod operation;
+mod orphans;
 pub mod ports;
 mod runner;
 #[cfg(feature = "sim")]
@@ -30,7 +32,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use counts::Counts;
+pub use counts::{Counts, Seen};
 use ports::StoreError;
 pub use ports::{Bus, Clock, Compute, Guests, Store};
 use tracing::info;
@@ -70,6 +72,10 @@ pub struct Options {
     pub sweep_every: Duration,
     /// The pause between two looks for machines that no row wants.
     pub orphans_every: Duration,
+    /// How long the machine of an instance that was deleted may stay before it is removed.
+    pub deleted_machine_grace: Duration,
+    /// How long a machine stays that no row knows; absent if for ever.
+    pub unknown_machine_grace: Option<Duration>,
     /// The pause between two rounds of the monitor (`agent_heartbeat_time`).
     pub heartbeat: Duration,
 }
@@ -95,6 +101,7 @@ pub struct Engine {
     shutdown: CancellationToken,
     counts: Arc<Counts>,
     turns: Arc<AtomicU64>,
+    seen: Arc<Seen>,
 }
 
 impl Engine {
@@ -109,6 +116,7 @@ impl Engine {
             shutdown,
             counts: Arc::default(),
             turns: Arc::default(),
+            seen: Arc::default(),
         }
     }
 
@@ -147,19 +155,24 @@ impl Engine {
         sweeper::run(self).await;
     }
 
-    /// Removes machines that no row wants, until shutdown.
+    /// Lists machines that no row wants and removes them when their time is over, until shutdown.
     pub async fn run_orphan_sweeper(&self) {
-        sweeper::run_orphans(&self.world, &self.options, &self.shutdown).await;
+        orphans::run(&self.world, &self.options, &self.seen, &self.shutdown).await;
     }
 
     /// Watches every complete member, until shutdown; of all engines on one database, one at a time does.
     pub async fn run_monitor(&self) {
-        monitor::run(&self.world, &self.options, &self.shutdown).await;
+        monitor::run(&self.world, &self.options, &self.seen, &self.shutdown).await;
     }
 
     /// How tasks ended here, since the start.
     pub fn counts(&self) -> &Counts {
         &self.counts
+    }
+
+    /// What was seen here at the last looks.
+    pub fn seen(&self) -> &Seen {
+        &self.seen
     }
 
     /// How many tasks run here.

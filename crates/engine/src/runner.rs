@@ -133,6 +133,17 @@ async fn give_up(world: &World, lease: &HeldLease, claimed: &Claimed) -> bool {
     }
 }
 
+/// Ends a task whose deadline has passed, in the name of somebody who does not drive it and claimed it when it was
+/// `asked` for; false if it cannot be ended.
+pub(crate) async fn end_overdue(world: &World, claimed: Claimed, asked: Instant) -> bool {
+    let lease = HeldLease::new(claimed.lease.clone());
+    let ended = asked.elapsed() >= claimed.time_left && give_up(world, &lease, &claimed).await;
+    if !ended {
+        give_back(world, &lease, Duration::ZERO).await;
+    }
+    ended
+}
+
 /// How many seconds the task may take in all.
 fn limit(claimed: &Claimed) -> u64 {
     claimed.task.deadline.since(claimed.task.created).as_secs()

@@ -21,7 +21,7 @@ use crate::{metrics, wake};
 /// The pause between two looks for tasks, while messages bring them, and while nothing else does.
 const SWEEP_WITH_BROKER: Duration = Duration::from_secs(5);
 const SWEEP_WITHOUT_BROKER: Duration = Duration::from_millis(200);
-/// The pause between two looks for machines that no row wants.
+/// The longest pause between two looks for machines that no row wants.
 const ORPHANS_EVERY: Duration = Duration::from_secs(30);
 /// The pause between two looks at the provider's flavors.
 const FLAVORS_EVERY: Duration = Duration::from_secs(60);
@@ -91,6 +91,14 @@ pub(crate) async fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>
     redtrove_store::connect(url.expose_secret()).await.context("the database cannot be used")
 }
 
+/// Opens everything that the configuration names, for somebody who runs no tasks.
+pub(crate) async fn open_world(config: &Config) -> anyhow::Result<World> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let store = open_store(config).await?;
+    let compute = Arc::new(open_compute(config, &clock)?);
+    Ok(World { store, compute, guests: open_guests(config)?, clock })
+}
+
 fn open_compute(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<Local> {
     let issuer =
         GuestIssuer::open(&config.pki.directory, Arc::clone(clock)).context("[pki] directory cannot be used")?;
@@ -132,7 +140,9 @@ fn options(config: &Config, owner: &str) -> Options {
         },
         look_within: taskmanager.agent_call_low_timeout.duration() / 3,
         sweep_every: if config.bus.is_some() { SWEEP_WITH_BROKER } else { SWEEP_WITHOUT_BROKER },
-        orphans_every: ORPHANS_EVERY,
+        orphans_every: ORPHANS_EVERY.min(taskmanager.deleted_machine_grace.duration()),
+        deleted_machine_grace: taskmanager.deleted_machine_grace.duration(),
+        unknown_machine_grace: taskmanager.unknown_machine_grace(),
         heartbeat: taskmanager.agent_heartbeat_time.duration(),
     }
 }

@@ -117,7 +117,7 @@ impl Control {
             assert_eq!(cluster.fault, None);
             let now = self.world.store.now().await.unwrap();
             let with_status = |instance: Instance| {
-                let (status, fault) = member_status(&instance, now, IMPATIENCE);
+                let (status, fault) = member_status(&instance, now, IMPATIENCE, None);
                 (instance, status, fault)
             };
             instances.into_iter().map(with_status).collect()

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
-use redtrove_api::app::{App, Parts};
+use redtrove_api::app::{App, Parts, Unwatched};
 use redtrove_api::auth::{Authenticator, StaticTokens};
 use redtrove_api::config::Config;
 use redtrove_api::metrics::ApiMetrics;
@@ -152,6 +152,7 @@ impl Service {
             metrics,
             tasks: tasks.clone(),
             stop: stop.clone(),
+            unwatched: Unwatched::default(),
         };
         let app = App::new(parts);
         let router = redtrove_api::router(app.clone());

@@ -14,7 +14,7 @@ use crate::harness::*;
 async fn statuses(sim: &Sim, id: redtrove_core::ClusterId) -> Vec<MemberStatus> {
     let now = sim.observer().store.now().await.unwrap();
     let (_, instances) = cluster(sim, id).await.unwrap();
-    instances.iter().map(|instance| member_status(instance, now, Duration::from_secs(90)).0).collect()
+    instances.iter().map(|instance| member_status(instance, now, Duration::from_secs(90), None).0).collect()
 }
 
 #[tokio::test(start_paused = true)]
