@@ -15,6 +15,8 @@ mod conformance;
 #[cfg(test)]
 mod delete_during_build;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod embedded;
 #[cfg(test)]
 mod follow_a_request;
