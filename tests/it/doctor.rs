@@ -50,7 +50,7 @@ fn what_is_broken_is_found_and_put_right() {
     assert_eq!(doctor(&world, &[]), (1, broken(false)), "a look changes nothing");
     assert_eq!(doctor(&world, &["--fix"]), (1, broken(true)));
     assert_eq!(doctor(&world, &[]), (1, vec![("unknown_machine".to_owned(), false)]), "only a person can know");
-    std::fs::remove_dir(&stray).unwrap();
+    std::fs::remove_dir_all(&stray).unwrap();
     assert_eq!(doctor(&world, &[]), (0, vec![]));
     let shown = cluster.look().unwrap();
     assert_eq!(
