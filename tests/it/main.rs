@@ -19,6 +19,8 @@ mod database_away;
 #[cfg(test)]
 mod delete_during_build;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod embedded;
 #[cfg(test)]
 mod follow_a_request;
@@ -50,6 +52,8 @@ mod shrink_and_come_back;
 mod shrink_under_reshard;
 #[cfg(test)]
 mod stale_messages;
+#[cfg(test)]
+mod stopped_in_order;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

@@ -107,6 +107,7 @@ impl Creation {
             datastore: self.datastore.clone(),
             locality: new.locality,
             fault: None,
+            slots_served: None,
             created: new.created,
             updated: new.created,
         };

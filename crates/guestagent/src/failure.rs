@@ -25,6 +25,9 @@ pub enum Failure {
     /// redis-server does not answer: UNAVAILABLE.
     #[error("{0}")]
     Unavailable(String),
+    /// The agent is on its way out: ABORTED.
+    #[error("the guest agent is being stopped")]
+    Stopping,
     /// The agent's own trouble, such as a full disk: INTERNAL.
     #[error("{0}")]
     Internal(String),
@@ -54,6 +57,7 @@ impl From<Failure> for Status {
             Failure::Late { given, highest } => refuse_generation(given, highest),
             Failure::WrongState(message) => Self::failed_precondition(message),
             Failure::Unavailable(message) => Self::unavailable(message),
+            Failure::Stopping => Self::aborted(failure.to_string()),
             Failure::Internal(message) => Self::internal(message),
         }
     }

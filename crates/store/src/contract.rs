@@ -17,6 +17,7 @@ mod operators;
 mod quota;
 mod shrink;
 mod submit;
+mod upkeep;
 
 use std::fmt;
 use std::future::Future;
@@ -100,6 +101,12 @@ macro_rules! for_each_case {
             debts::a_held_back_machine_is_not_rubbish,
             debts::a_deleted_cluster_owes_nothing,
             debts::nobody_is_in_the_way_of_another,
+            upkeep::when_members_were_last_looked_at_is_known,
+            upkeep::the_slots_that_clusters_serve_are_kept,
+            upkeep::what_has_not_ended_is_listed_with_its_lease,
+            upkeep::a_sound_database_has_nothing_to_be_put_right,
+            upkeep::orphans_keep_the_time_of_their_first_look,
+            upkeep::instances_without_a_row_are_told_from_deleted_ones,
             leases::racing_claims_are_won_once,
             leases::a_valid_lease_keeps_others_out,
             leases::an_expired_lease_goes_to_the_next,

@@ -2,8 +2,8 @@
 //!
 //! [`connect`] opens a database by its address, [`migrate`] makes and changes its schema; daemons only ever do the
 //! first. The statements are written once for both databases (`submit`, `quota`, `answers`, `tasks`, `log`, `debts`,
-//! `reading`, `operators`, `catalogue`, `monitor`), over the little that differs (`backend`, `sqlite`, `mariadb`), on
-//! connections that may be lost at any moment (`session`, `passing`).
+//! `reading`, `operators`, `catalogue`, `monitor`, `upkeep`), over the little that differs (`backend`, `sqlite`,
+//! `mariadb`), on connections that may be lost at any moment (`session`, `passing`).
 //!
 //! Three rules keep it right with any number of processes. Every write of a task carries its lease's token, and a
 //! write that matches no row undoes its whole transaction. Whoever locks several tables goes in the order answer,
@@ -32,6 +32,7 @@ mod sqlite;
 mod store;
 mod submit;
 mod tasks;
+mod upkeep;
 
 pub use backend::SqlStore;
 pub use connect::{ConnectError, connect, health, migrate, schema_state};

@@ -15,6 +15,7 @@ use super::answer::KeptAnswer;
 use super::operators::OperatorCluster;
 use super::quota::{Resource, Usage};
 use super::submission::{DeleteSubmitted, Growth, NewCluster, NewTask};
+use super::upkeep::Upkeep;
 use super::work::{Claimed, Ending, Lease, Record, RemovedNode};
 use crate::task::{StepRecord, Task, Verdict};
 
@@ -90,7 +91,7 @@ pub struct NewVersion {
 
 /// The database. Whatever compares times compares those of the database's own clock.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: Upkeep {
     /// Takes a new cluster: quota, cluster (task BUILDING), instances and task in one transaction.
     async fn create_cluster(&self, new: &NewCluster) -> Result<(), SubmitError>;
 

@@ -336,6 +336,7 @@ impl Guests for SimGuests {
             Ok(GuestStatus {
                 redis: if node.is_some() { RedisState::Running } else { RedisState::Unknown },
                 volume_used_bytes: 1,
+                slots: node.map(|node| node.slots.clone()).unwrap_or_default(),
                 node: node.map(|node| node.id),
                 failed: known.filter(|id| !standing.contains(id)).copied().collect(),
             })

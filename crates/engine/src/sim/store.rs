@@ -1,6 +1,7 @@
 //! A database in memory. Each call is one transaction: it changes everything it says, or nothing.
 
 mod tables;
+mod upkeep;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use redtrove_core::InstanceId;
 use redtrove_core::instance::RedisState;
+use redtrove_engine::ports::Keep;
 use redtrove_engine::sim::{Chaos, Sim, Trouble};
 use redtrove_engine::task::{StepOutcome, StepRecord, Task, TaskState};
-use redtrove_engine::{Engine, Offered};
+use redtrove_engine::{Engine, Offered, World};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -209,24 +210,25 @@ async fn what_a_slow_monitor_heard_does_not_replace_what_is_newer() {
     let sim = world(10).await;
     let member = watched(&sim).await;
     let shutdown = CancellationToken::new();
-    let (slow, next) = (engine(&sim, "slow", &shutdown), engine(&sim, "next", &shutdown));
-    sim.set_chaos(Chaos::Late("status", Duration::from_secs(60)));
+    let slow = engine(&sim, "slow", &shutdown);
+    // Paused after the member has answered and before that is written: the fifth call, after the lease, the time, the
+    // members and the member's answer.
+    sim.set_chaos(Chaos::Freeze(5, Duration::from_secs(60)));
     let watch = async {
+        sim.killed().await;
         sleep(Duration::from_secs(1)).await;
-        sim.set_chaos(Chaos::FailForGood("status", Trouble::Transient));
-        sleep(Duration::from_secs(44)).await;
+        let World { compute, .. } = sim.observer();
+        compute.destroy(member, Keep::Nothing).await.unwrap();
+        let next = engine(&sim, "next", &shutdown);
+        aside(async move { next.run_monitor().await });
+        sleep(Duration::from_secs(48)).await;
         assert!(heard(&sim, member).await.silent_since.is_some(), "the other took over and heard nothing");
         sleep(Duration::from_secs(16)).await;
         let heard = heard(&sim, member).await;
         assert!(heard.silent_since.is_some() && heard.redis != RedisState::Running, "{heard:?}");
     };
-    let next = async {
-        sleep(Duration::from_secs(1)).await;
-        next.run_monitor().await;
-    };
     tokio::select! {
         () = slow.run_monitor() => {}
-        () = next => {}
         () = watch => {}
     }
 }

@@ -84,7 +84,12 @@ impl World {
     }
 
     pub(crate) async fn agent_in(&self, number: u8, directory: &Path) -> Agent {
-        let mut agent = self.agent_to_start(number, directory, Path::new("/usr/bin/redis-server"));
+        self.agent_that_runs(number, directory, Path::new("/usr/bin/redis-server")).await
+    }
+
+    /// A running agent whose redis-server is `redis`.
+    pub(crate) async fn agent_that_runs(&self, number: u8, directory: &Path, redis: &Path) -> Agent {
+        let mut agent = self.agent_to_start(number, directory, redis);
         agent.start();
         agent.listening().await;
         agent

@@ -19,6 +19,7 @@ use crate::task::{StepRecord, Task, TaskState, Verdict};
 
 mod debts;
 mod members;
+mod upkeep;
 
 use debts::Removed;
 
@@ -51,6 +52,9 @@ pub(in crate::sim) struct Tables {
     datastores: BTreeMap<String, Datastore>,
     flavors: Vec<Flavor>,
     monitor: Option<(String, Timestamp)>,
+    /// When the monitor's right was last taken or renewed.
+    looked: Option<Timestamp>,
+    orphans: BTreeMap<InstanceId, Timestamp>,
     pub(super) removed: BTreeMap<NodeId, Removed>,
 }
 
@@ -79,6 +83,7 @@ impl Tables {
             datastore,
             locality: new.locality,
             fault: None,
+            slots_served: None,
             created: new.created,
             updated: new.created,
         };
@@ -427,6 +432,7 @@ impl Tables {
         let free = self.monitor.as_ref().is_none_or(|(holder, ends)| holder == owner || *ends < now);
         if free {
             self.monitor = Some((owner.to_owned(), now.after(length)));
+            self.looked = Some(now);
         }
         free
     }
