@@ -76,7 +76,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
         );
         engine.drained().await;
     };
-    match shutdown.work(LAST_WORK, work).await {
+    match shutdown.work(LAST_WORK, Box::pin(work)).await {
         Some(()) => info!("taskmanager {owner} has stopped"),
         None => {
             warn!("taskmanager {owner} stops without having given back everything; what is left runs out by itself")
