@@ -9,6 +9,9 @@ use rustix::process::Signal;
 use crate::forming::{agreed, formed};
 use crate::harness::{Agent, Client, World, wait_for};
 
+/// What is done to a file, in words and in deed.
+type Damage = (&'static str, fn(&Path));
+
 async fn copied(agent: &Agent) {
     wait_for("the copy", || async { agent.has_copied().then_some(()) }).await;
 }
@@ -53,7 +56,7 @@ async fn a_node_whose_file_is_gone_cut_or_damaged_is_the_same_node_with_its_slot
         let key = format!("key-{n}");
         wait_for("a write", || async { (agents[0].cli(&["-c", "set", &key, &key]) == "OK").then_some(()) }).await;
     }
-    let damages: [(&str, fn(&Path)); 6] = [
+    let damages: [Damage; 6] = [
         ("removed", |path| fs::remove_file(path).unwrap()),
         ("emptied", |path| cut(path, 0)),
         ("cut in its first line", |path| cut(path, 17)),
@@ -165,6 +168,34 @@ async fn a_copy_that_is_older_than_a_move_of_slots_gives_way_to_it() {
     })
     .await;
     wait_for("the key", || async { (agents[0].cli(&["-c", "get", "key-1"]) == "v").then_some(()) }).await;
+}
+
+#[tokio::test]
+async fn slots_that_a_copy_does_not_know_of_are_taken_up_again_by_hand() {
+    let world = World::new();
+    let (mut agents, mut clients) = formed(&world).await;
+    let ids = [id_of(&clients[0]).await, id_of(&clients[1]).await];
+    copied(&agents[0]).await;
+    agents[0].end(Signal::KILL);
+    let at = format!("{}:6379", agents[0].ip);
+    let words = ["--cluster", "reshard", &at, "--cluster-from", &ids[1], "--cluster-to", &ids[0]];
+    let reshard = agents[0].redis_cli().args(words).args(["--cluster-slots", "1", "--cluster-yes"]).output().unwrap();
+    assert!(reshard.status.success(), "{reshard:?}");
+    // Its slot is 5462, the one that moved.
+    let key = "key-39391";
+    wait_for("a write", || async { (agents[0].cli(&["set", key, "v"]) == "OK").then_some(()) }).await;
+    crash(&agents[0], |path| fs::remove_file(path).unwrap());
+    agents[0].start_again().await;
+    clients[0] = world.control(&agents[0]).await;
+    assert_eq!(id_of(&clients[0]).await, ids[0]);
+    wait_for("it to send clients away", || async { agents[0].cli(&["get", key]).contains("MOVED").then_some(()) })
+        .await;
+    assert!(agents[1].cli(&["get", key]).contains(&agents[0].ip.to_string()), "who sends them back");
+
+    assert_eq!(agents[0].cli(&["cluster", "setslot", "5462", "importing", &ids[1]]), "OK");
+    assert_eq!(agents[0].cli(&["cluster", "setslot", "5462", "node", &ids[0]]), "OK");
+    agreed(&mut clients, 3).await;
+    wait_for("the key", || async { (agents[2].cli(&["-c", "get", key]) == "v").then_some(()) }).await;
 }
 
 #[tokio::test]
