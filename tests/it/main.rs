@@ -25,6 +25,8 @@ mod embedded;
 #[cfg(test)]
 mod follow_a_request;
 #[cfg(test)]
+mod frozen;
+#[cfg(test)]
 mod grow;
 #[cfg(test)]
 mod keystone;
@@ -37,11 +39,15 @@ mod lifecycle;
 #[cfg(test)]
 mod namespaces;
 #[cfg(test)]
+mod node_killed;
+#[cfg(test)]
 mod outside_callers;
 #[cfg(test)]
 mod paused_taskmanager;
 #[cfg(test)]
 mod poison;
+#[cfg(test)]
+mod power_cut;
 #[cfg(test)]
 mod redis_killed;
 #[cfg(test)]

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use redtrove_engine::ports::Resource;
 use redtrove_testkit::process::table::of_stack;
 use redtrove_testkit::wait_for;
+use serde_json::Value;
 
 use crate::bed::Bed;
 use crate::trial::Trial;
@@ -59,8 +60,17 @@ pub(crate) fn check_nothing_left(bed: &Bed) -> Result<()> {
         }
     });
     nothing.with_context(|| last.clone())?;
+    check_doctor(bed)?;
     let errors = bed.errors()?;
     ensure!(errors.is_empty(), "daemons complain: {}", errors.join("\n"));
+    Ok(())
+}
+
+/// The doctor finds nothing, in what serves or is gone.
+pub(crate) fn check_doctor(bed: &Bed) -> Result<()> {
+    let report: Value = serde_json::from_str(&bed.operate(&["doctor", "--json"])?).context("the doctor's report")?;
+    let findings = report.get("findings").and_then(Value::as_array).context("a report without findings")?;
+    ensure!(findings.is_empty(), "the doctor finds {findings:?}");
     Ok(())
 }
 

@@ -55,6 +55,7 @@ impl Bed {
             "agent_call_low_timeout": 3,
             "agent_call_high_timeout": 3,
             "usage_timeout": 45,
+            "deleted_machine_grace": 1,
         }});
         let stack = Stack::start(&options, &|_| Ok(()))?;
         let layout = stack.layout().clone();

@@ -166,12 +166,13 @@ impl Lane {
             let settled = batch::settle(bed, &open.trial);
             verdicts.push((open, settled));
         }
+        let examined = batch::check_doctor(bed).context("before the deletes");
         for (open, settled) in &mut verdicts {
             if settled.is_ok() {
                 *settled = batch::delete(bed, &open.trial);
             }
         }
-        let left = batch::check_nothing_left(bed);
+        let left = examined.and_then(|()| batch::check_nothing_left(bed));
         let is_broken = left.is_err() || verdicts.iter().any(|(_, ended)| ended.is_err());
         let files = if is_broken { self.give_up_bed() } else { String::new() };
         for (Open { cell, trial, took_ms }, ended) in verdicts {

@@ -254,7 +254,8 @@ impl Storm<'_> {
         tally.longest = tally.longest.max(took);
     }
 
-    /// Sends a request until some API takes it. One that broke off may have been taken: 422 says so, as nobody else asks.
+    /// Sends a request until some API takes it. One that broke off, or found the database lost, may have been taken: 422 says
+    /// so, as nobody else asks.
     fn request(&self, ask: impl Fn(&Client) -> Result<Option<Answer>>) -> Result<()> {
         let mut broke_off = false;
         wait_for("a request to be taken", ANSWERED_WITHIN, || {
@@ -263,7 +264,8 @@ impl Storm<'_> {
                     Ok(None) => return Ok(Some(())),
                     Ok(Some(answer)) if answer.status == 202 => return Ok(Some(())),
                     Ok(Some(answer)) if broke_off && matches!(answer.status, 404 | 422) => return Ok(Some(())),
-                    Ok(Some(answer)) if answer.status == 503 => {}
+                    // The database was lost on the way: the request may have been taken.
+                    Ok(Some(answer)) if answer.status == 503 => broke_off = true,
                     Ok(Some(answer)) => bail!("an API answers {}: {}", answer.status, answer.body),
                     Err(_) => broke_off = true,
                 }

@@ -106,7 +106,7 @@ async fn look_now_and_then(node: Arc<Node>, shutdown: Shutdown) {
         loop {
             ticks.tick().await;
             // What it says is for callers, who ask themselves.
-            let _ = tokio::time::timeout(LOOK_EVERY, node.status()).await;
+            let _ = tokio::time::timeout(LOOK_EVERY, node.status(LOOK_EVERY)).await;
             turns.add();
         }
     };

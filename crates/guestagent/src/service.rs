@@ -1,5 +1,7 @@
 //! The gRPC methods: who may call them, what they are given, what they answer. What they do is in [`crate::node`].
 
+mod deadline;
+
 use std::future::Future;
 use std::sync::Arc;
 
@@ -7,6 +9,7 @@ use redtrove_guest_rpc::metadata::{self, Generation};
 use redtrove_guest_rpc::role::Role;
 use redtrove_guest_rpc::v1::guest_agent_server::GuestAgent;
 use redtrove_guest_rpc::{InvalidField, v1};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 use tracing::{Instrument, Span};
@@ -68,15 +71,21 @@ impl Service {
         }
     }
 
-    /// A method marked "reads".
+    /// A method marked "reads". It answers before the caller stops waiting: a redis-server that hangs is not to look like an
+    /// agent that is silent.
     async fn read<T, R, F, W>(&self, request: Request<T>, method: &'static str, work: W) -> Result<Response<R>, Status>
     where
         F: Future<Output = Result<R, Failure>>,
         W: FnOnce(Arc<Node>) -> F,
     {
         let span = self.enter(&request, method, Role::Reader)?;
-        let answer = self.answered(work(Arc::clone(&self.node)).instrument(span)).await;
-        Ok(Response::new(answer?))
+        let patience = deadline::patience(request.metadata());
+        let work = async {
+            let answer = timeout(patience, work(Arc::clone(&self.node))).await;
+            let late = || Failure::Unavailable(format!("redis-server did not answer within {patience:?}"));
+            answer.unwrap_or_else(|_| Err(late()))
+        };
+        Ok(Response::new(self.answered(work.instrument(span)).await?))
     }
 
     /// A method marked "changes": the request is read before the generation counts, and the work runs alone.
@@ -204,7 +213,8 @@ impl GuestAgent for Service {
         &self,
         request: Request<v1::GetStatusRequest>,
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
-        self.read(request, "GetStatus", async |node: Arc<Node>| node.status().await).await
+        let patience = deadline::patience(request.metadata());
+        self.read(request, "GetStatus", async |node: Arc<Node>| node.status(patience / 2).await).await
     }
 
     async fn get_topology(

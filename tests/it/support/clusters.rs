@@ -209,6 +209,15 @@ impl Cluster {
         epochs.len() == views.len() && views.iter().all(|view| view.is_some() && *view == views[0])
     }
 
+    /// Waits until every member answers and says that the cluster is well.
+    pub(crate) fn wait_well(&self) {
+        let well = |at: &SocketAddrV4| {
+            let info = redis::cli(*at, &[], &["cluster", "info"]);
+            info.is_ok_and(|info| info.lines().any(|line| line.trim() == "cluster_state:ok"))
+        };
+        until("every member to say that the cluster is well", || self.addresses().iter().all(well));
+    }
+
     /// Moves every slot of the last member to the first.
     pub(crate) fn drain_last(&self) {
         let nodes = self.node_ids();

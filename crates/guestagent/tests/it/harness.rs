@@ -219,6 +219,25 @@ impl Agent {
         mark
     }
 
+    /// Stops its redis-server for a while, or has it go on.
+    pub(crate) fn signal_redis(&self, signal: Signal) -> ProcessMark {
+        let mark = self.redis().expect("a redis-server runs");
+        kill_process(Pid::from_raw(mark.pid).unwrap(), signal).unwrap();
+        mark
+    }
+
+    /// What redis-server knows of its cluster when it starts.
+    pub(crate) fn nodes_conf(&self) -> PathBuf {
+        self.directory.join("data/nodes.conf")
+    }
+
+    /// Whether that is what the agent has a copy of.
+    pub(crate) fn has_copied(&self) -> bool {
+        let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+        let copy = read(self.directory.join("nodes.conf.copy"));
+        copy.split_once('\n').is_some_and(|(_, copied)| copied == read(self.nodes_conf()))
+    }
+
     /// What the agent keeps of its node.
     pub(crate) fn state(&self) -> serde_json::Value {
         serde_json::from_str(&std::fs::read_to_string(self.directory.join("state.json")).unwrap()).unwrap()
