@@ -4,8 +4,9 @@
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use redtrove_testkit::Process;
+use redtrove_testkit::{Process, logs};
 use rustix::process::Signal;
+use serde_json::json;
 
 use crate::support::clusters::Cluster;
 use crate::support::world::{Expected, World};
@@ -61,6 +62,45 @@ fn a_paused_broker_delays_no_answer_and_no_cluster_for_long() {
     world.end(EXPECTED);
 }
 
+/// For how long requests come while there is no broker.
+const AWAY: Duration = Duration::from_secs(60);
+
+#[test]
+fn a_broker_that_is_away_for_a_minute_is_missed_by_nobody() {
+    let mut world = World::with_own_broker(|options| options.taskmanagers = 2);
+    assert_messages_arrive(&world, "before");
+    let daemons = daemons(&world);
+    world.daemon("rabbitmq").kill().unwrap();
+    within("the gauges to say so", BACK_WITHIN, || gauges(&world) == [Some(0.0); 2]);
+    let (gone, mut clusters) = (Instant::now(), Vec::new());
+    while gone.elapsed() < AWAY {
+        let cluster = create_at_once(&world, &format!("away-{}", clusters.len()));
+        cluster.wait_active();
+        clusters.push(cluster);
+        if let [.., before, _] = &clusters[..] {
+            before.delete();
+            before.wait_gone();
+        }
+    }
+    assert!(clusters.len() > 3, "{} clusters in a minute", clusters.len());
+
+    world.stack().start_again("rabbitmq").unwrap();
+    within("the consumers to be back", AWAY, || gauges(&world) == [Some(1.0); 2]);
+    assert_messages_arrive(&world, "after");
+    for cluster in &clusters {
+        let tasks = world.tasks(&["list", "--cluster", &cluster.id]);
+        for task in tasks.as_array().unwrap() {
+            assert_eq!((&task["state"], &task["attempt"]), (&json!("succeeded"), &json!(1)), "once and no more");
+        }
+    }
+    assert_eq!(daemons, self::daemons(&world), "no daemon was restarted");
+    world.end(EXPECTED);
+}
+
+fn gauges(world: &World) -> [Option<f64>; 2] {
+    ["taskmanager", "taskmanager-2"].map(|name| world.metric(name, "redtrove_bus_connected"))
+}
+
 fn daemons(world: &World) -> [Process; 2] {
     ["api", "taskmanager"].map(|name| world.daemon(name))
 }
@@ -78,7 +118,8 @@ fn create_at_once(world: &World, name: &str) -> Cluster {
 
 fn was_brought(world: &World, cluster: &Cluster) -> bool {
     let words = format!("a message brought task {}", cluster.task);
-    world.log("taskmanager").iter().any(|line| line.message.contains(&words))
+    let logs = world.log_files().into_iter().filter_map(|file| logs::read(&file).ok()).flatten();
+    logs.into_iter().any(|line| line.message.contains(&words))
 }
 
 /// The cluster was built without its message.

@@ -32,9 +32,7 @@ fn clients_of_a_cluster_notice_no_death_of_a_daemon() {
     // All of them back, and the members' statuses heard by the new taskmanager from the new agents.
     until("new agents", || world.guests().iter().all(|guest| guest.agent.is_some_and(|new| !agents.contains(&new))));
     cluster.wait_active();
-    until("the monitor to hear the members", || {
-        world.database().number("SELECT COUNT(*) FROM instances WHERE redis = 'running' AND silent_since IS NULL") == 3
-    });
+    world.wait_heard_running(3);
     writer.wait_for_more(100);
     let written = writer.stop();
     assert_eq!(written.errors, Vec::<String>::new(), "of {} writes", written.acknowledged.len());

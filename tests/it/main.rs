@@ -1,5 +1,5 @@
 //! The whole system on one machine, one file a story: our three programs, redis-server, RabbitMQ, SQLite,
-//! Keystone, OpenStack's own clients.
+//! MariaDB, Keystone, OpenStack's own clients.
 //!
 //! The programs are those of the same build: `cargo build` makes them, and a story that does not find them says so.
 
@@ -11,13 +11,21 @@ mod blueprint;
 #[cfg(test)]
 mod broker_away;
 #[cfg(test)]
+mod clocks;
+#[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod database_away;
+#[cfg(test)]
 mod delete_during_build;
+#[cfg(test)]
+mod doctor;
 #[cfg(test)]
 mod embedded;
 #[cfg(test)]
 mod follow_a_request;
+#[cfg(test)]
+mod frozen;
 #[cfg(test)]
 mod grow;
 #[cfg(test)]
@@ -31,9 +39,15 @@ mod lifecycle;
 #[cfg(test)]
 mod namespaces;
 #[cfg(test)]
+mod node_killed;
+#[cfg(test)]
 mod outside_callers;
 #[cfg(test)]
+mod paused_taskmanager;
+#[cfg(test)]
 mod poison;
+#[cfg(test)]
+mod power_cut;
 #[cfg(test)]
 mod redis_killed;
 #[cfg(test)]
@@ -42,6 +56,10 @@ mod shrink;
 mod shrink_and_come_back;
 #[cfg(test)]
 mod shrink_under_reshard;
+#[cfg(test)]
+mod stale_messages;
+#[cfg(test)]
+mod stopped_in_order;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

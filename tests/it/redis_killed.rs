@@ -1,7 +1,6 @@
 //! kill -9 of one redis-server that syncs every write: its agent starts it again, the status says so, and every
 //! acknowledged key is still there.
 
-use crate::support::clusters::{Cluster, ask};
 use crate::support::keys::{Writer, missing};
 use crate::support::until;
 use crate::support::world::{Expected, World, kill_all};
@@ -11,11 +10,7 @@ const EXPECTED: Expected<'_> = &[("redis-server will be started again", "the sto
 #[test]
 fn a_killed_redis_server_comes_back_with_every_acknowledged_key() {
     let world = World::embedded(|_| ());
-    let add = ["datastore", "add", "redis", "synced", "--engine", "redis", "--set", "appendfsync=always"];
-    world.taskmanager(&add);
-    let mut body = ask("synced", 3);
-    body["cluster"]["datastore"]["version"] = "synced".into();
-    let cluster = Cluster::create_with(&world.client(), &body);
+    let cluster = world.create_synced("synced", 3);
     cluster.wait_active();
     let members = cluster.addresses();
     let nodes = cluster.node_ids();

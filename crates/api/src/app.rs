@@ -1,8 +1,10 @@
 //! What every request can reach: the database, the bus and the rules. Never a guest.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use redtrove_core::Timestamp;
 use redtrove_engine::ports::{Bus, Clock, Limits, Store, WakeUp};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
@@ -27,6 +29,27 @@ pub struct Parts {
     pub metrics: ApiMetrics,
     /// Where work behind an answer is spawned.
     pub tasks: TaskTracker,
+    /// Cancelled when the daemon is to stop: what waits answers at once.
+    pub stop: CancellationToken,
+    /// Since when nobody watches members.
+    pub unwatched: Unwatched,
+}
+
+/// Since when no monitor has looked at members, where that is too long ago. Learnt in the background, so that no request
+/// asks for it; clones are the same.
+#[derive(Debug, Clone, Default)]
+pub struct Unwatched(Arc<Mutex<Option<Timestamp>>>);
+
+impl Unwatched {
+    /// What is known.
+    pub fn since(&self) -> Option<Timestamp> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps what was learnt.
+    pub fn put(&self, since: Option<Timestamp>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = since;
+    }
 }
 
 /// Shared by all requests; clones are cheap.
@@ -68,6 +91,16 @@ impl App {
     /// Who may do what.
     pub fn policy(&self) -> &Arc<Policy> {
         &self.0.policy
+    }
+
+    /// Since when nobody watches members.
+    pub fn unwatched(&self) -> &Unwatched {
+        &self.0.parts.unwatched
+    }
+
+    /// Cancelled when the daemon is to stop.
+    pub fn stop(&self) -> &CancellationToken {
+        &self.0.parts.stop
     }
 
     /// What is counted.

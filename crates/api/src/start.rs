@@ -1,6 +1,7 @@
 //! From a configuration to a service: opens what it names, and says so.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use redtrove_bus::{Publisher, Settings};
@@ -9,7 +10,7 @@ use redtrove_service::{Health, Metrics, Shutdown, SystemClock, metrics};
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{App, Parts};
+use crate::app::{App, Parts, Unwatched};
 use crate::auth::{Authenticator, Keystone, StaticTokens};
 use crate::config::{Auth, AuthStrategy, Config};
 use crate::metrics::{ApiMetrics, TokenChecks};
@@ -22,13 +23,21 @@ pub async fn app(config: Config, shutdown: &Shutdown) -> anyhow::Result<App> {
     let authenticator = authenticator(&config.auth, clock.clone(), api_metrics.token_checks.clone(), shutdown)?;
     let store = store(&config).await?;
     let bus = bus(&config, clock.clone(), shutdown)?;
+    let unwatched = Unwatched::default();
+    let (learnt, asked, expiry) = (unwatched.clone(), store.clone(), config.status.agent_heartbeat_expiry.duration());
+    let health = Health::watch(shutdown, move || learn(asked.clone(), learnt.clone(), expiry));
     if let Some(monitoring) = &config.monitoring {
-        let watched = store.clone();
-        let health = Health::watch(shutdown, move || redtrove_store::health(watched.clone()));
         metrics::serve(monitoring, numbers, move || health.check(), shutdown).await?;
     }
-    let tasks = shutdown.tasks().clone();
-    Ok(App::new(Parts { store, bus, clock, authenticator, config, metrics: api_metrics, tasks }))
+    let (tasks, stop) = (shutdown.tasks().clone(), shutdown.token().clone());
+    Ok(App::new(Parts { store, bus, clock, authenticator, config, metrics: api_metrics, tasks, stop, unwatched }))
+}
+
+/// Whether the database answers, and whether anybody has watched members of late.
+async fn learn(store: Arc<dyn Store>, unwatched: Unwatched, expiry: Duration) -> Result<(), String> {
+    let watched = store.watched().await.map_err(|error| error.to_string())?;
+    unwatched.put(watched.ended(expiry));
+    Ok(())
 }
 
 async fn store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {

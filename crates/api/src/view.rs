@@ -25,6 +25,7 @@ pub struct Viewer {
     links: Links,
     now: Timestamp,
     heartbeat_expiry: Duration,
+    unwatched: Option<Timestamp>,
     volume_support: bool,
 }
 
@@ -36,6 +37,7 @@ impl Viewer {
             links,
             now: app.clock().now(),
             heartbeat_expiry: config.status.agent_heartbeat_expiry.duration(),
+            unwatched: app.unwatched().since(),
             volume_support: config.redis.volume_support,
         }
     }
@@ -110,6 +112,7 @@ impl Viewer {
             links: self.links.of("clusters", cluster.id),
             datastore: datastore_ref(&cluster.datastore),
             locality: cluster.locality.map(Locality::name),
+            slots_served: cluster.slots_served,
             instances,
         }
     }
@@ -124,7 +127,7 @@ impl Viewer {
     }
 
     fn member_view(&self, member: &Instance) -> MemberView {
-        let (status, fault) = member_status(member, self.now, self.heartbeat_expiry);
+        let (status, fault) = member_status(member, self.now, self.heartbeat_expiry, self.unwatched);
         MemberView {
             item: self.member_item(member),
             status: status.name(),
@@ -137,7 +140,7 @@ impl Viewer {
 
     /// An instance in a list.
     pub fn instance_item(&self, instance: &Instance, datastore: &DatastoreLabel) -> InstanceItem {
-        let (status, _) = member_status(instance, self.now, self.heartbeat_expiry);
+        let (status, _) = member_status(instance, self.now, self.heartbeat_expiry, self.unwatched);
         InstanceItem {
             id: instance.id.to_string(),
             cluster_id: instance.cluster.to_string(),
@@ -153,7 +156,7 @@ impl Viewer {
 
     /// An instance.
     pub fn instance_view(&self, instance: &Instance, datastore: &DatastoreLabel) -> InstanceView {
-        let (_, fault) = member_status(instance, self.now, self.heartbeat_expiry);
+        let (_, fault) = member_status(instance, self.now, self.heartbeat_expiry, self.unwatched);
         let used = instance.heard.volume_used_mb.filter(|_| instance.lifecycle == Lifecycle::Complete).map(gigabytes);
         let item = self.instance_item(instance, datastore);
         InstanceView {

@@ -114,6 +114,8 @@ pub struct Cluster {
     pub locality: Option<Locality>,
     /// Why its last operation failed, if it did.
     pub fault: Option<String>,
+    /// How many of the 16384 slots its members serve, as last heard; absent until then.
+    pub slots_served: Option<u32>,
     /// When it was asked for.
     pub created: Timestamp,
     /// When it last changed in a way that tenants can see.

@@ -5,6 +5,7 @@
 //! | it is being deleted | SHUTDOWN |
 //! | an operation failed on it | ERROR, with that fault |
 //! | it is not complete yet | BUILD |
+//! | nobody has looked for longer than `agent_heartbeat_expiry` | ERROR, with a fault that says since when |
 //! | its agent has been silent longer than `agent_heartbeat_expiry` | ERROR, with a fault that says since when |
 //! | its redis-server is down or being started | SHUTDOWN |
 //! | its redis-server reads its data set | BLOCKED |
@@ -60,11 +61,13 @@ pub struct MemberFault {
     pub since: Timestamp,
 }
 
-/// The status of `instance` at `now`, and the fault that goes with it.
+/// The status of `instance` at `now`, and the fault that goes with it. `unwatched` says since when no monitor has looked at
+/// anything, if that is too long to believe what was heard.
 pub fn member_status(
     instance: &Instance,
     now: Timestamp,
     heartbeat_expiry: Duration,
+    unwatched: Option<Timestamp>,
 ) -> (MemberStatus, Option<MemberFault>) {
     // An operation that fails, and a look that finds a member failed, are the last to change its row.
     let error = |message: String, since| (MemberStatus::Error, Some(MemberFault { message, since }));
@@ -76,6 +79,9 @@ pub fn member_status(
     }
     if instance.lifecycle == Lifecycle::Building {
         return (MemberStatus::Build, None);
+    }
+    if let Some(since) = unwatched {
+        return error(format!("not watched since {since}: no taskmanager is at work"), since);
     }
     let heard = &instance.heard;
     if let Some(since) = heard.silent_since.filter(|since| now.since(*since) > heartbeat_expiry) {
@@ -128,7 +134,7 @@ mod tests {
         let now = Timestamp(200_000);
         let running = Heard { redis: RedisState::Running, ..Heard::default() };
         let silent = |ms| Heard { silent_since: Some(Timestamp(ms)), ..running.clone() };
-        let status = |lifecycle, fault, heard| member_status(&instance(lifecycle, fault, heard), now, EXPIRY).0;
+        let status = |lifecycle, fault, heard| member_status(&instance(lifecycle, fault, heard), now, EXPIRY, None).0;
         use MemberStatus as S;
         assert_eq!(status(Lifecycle::Deleting, Some("x"), silent(0)), S::Shutdown);
         assert_eq!(status(Lifecycle::Building, Some("x"), running.clone()), S::Error);
@@ -144,10 +150,14 @@ mod tests {
             assert_eq!(status(Lifecycle::Complete, None, Heard { redis, ..running.clone() }), want);
         }
         assert_eq!(status(Lifecycle::Complete, None, Heard { held_failed: true, ..running.clone() }), S::Error);
-        let (_, fault) = member_status(&instance(Lifecycle::Complete, None, silent(7_000)), now, EXPIRY);
+        let (_, fault) = member_status(&instance(Lifecycle::Complete, None, silent(7_000)), now, EXPIRY, None);
         let silent =
             MemberFault { message: "guest agent silent since 1970-01-01T00:00:07".into(), since: Timestamp(7_000) };
         assert_eq!(fault, Some(silent));
+        let unwatched =
+            |lifecycle| member_status(&instance(lifecycle, None, running.clone()), now, EXPIRY, Some(Timestamp(9_000)));
+        assert_eq!([Lifecycle::Complete, Lifecycle::Building].map(|life| unwatched(life).0), [S::Error, S::Build]);
+        assert_eq!(unwatched(Lifecycle::Complete).1.unwrap().since, Timestamp(9_000));
     }
 
     proptest! {
@@ -160,7 +170,7 @@ mod tests {
             held_failed in any::<bool>(),
         ) {
             let heard = Heard { redis, silent_since: silent.map(Timestamp), held_failed, volume_used_mb: None };
-            let (status, shown) = member_status(&instance(lifecycle, fault.as_deref(), heard), Timestamp(400_000), EXPIRY);
+            let (status, shown) = member_status(&instance(lifecycle, fault.as_deref(), heard), Timestamp(400_000), EXPIRY, None);
             prop_assert_eq!(status == MemberStatus::Error, shown.is_some());
             prop_assert!(status != MemberStatus::Active || lifecycle == Lifecycle::Complete);
         }

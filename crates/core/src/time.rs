@@ -17,6 +17,12 @@ impl Timestamp {
         Self(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }
 
+    /// This time and `duration` less; stops at the end of the range.
+    #[must_use]
+    pub fn before(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+    }
+
     /// How long ago `earlier` was; zero if it is still to come.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
@@ -47,5 +53,6 @@ mod tests {
         assert_eq!(late.since(early), Duration::from_millis(3_500));
         assert_eq!(early.since(late), Duration::ZERO);
         assert_eq!(early.after(Duration::MAX), Timestamp(i64::MAX));
+        assert_eq!(late.before(Duration::from_millis(3_500)), early);
     }
 }

@@ -1,13 +1,16 @@
-//! What Redis nodes say of themselves and of each other: the replies of `CLUSTER NODES`, `CLUSTER INFO` and `INFO`.
+//! What Redis nodes say of themselves and of each other: the replies of `CLUSTER NODES`, `CLUSTER INFO` and `INFO`,
+//! and the file `nodes.conf`.
 
 mod info;
 mod nodes;
+mod nodes_conf;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 pub use info::{Engine, Info, InvalidInfo, Version};
 pub use nodes::{InvalidNodes, NodeAddress, NodeLine, Reach, parse_nodes};
+pub use nodes_conf::{InvalidNodesConf, NodesConf};
 
 use crate::ids::NodeId;
 use crate::slots::SlotSet;

@@ -14,6 +14,33 @@ pub struct Counts {
     refused: AtomicU64,
 }
 
+/// What an engine saw at its last looks at things.
+#[derive(Debug, Default)]
+pub struct Seen {
+    orphans: AtomicU64,
+    unserved: AtomicU64,
+}
+
+impl Seen {
+    pub(crate) fn put_orphans(&self, count: usize) {
+        self.orphans.store(u64::try_from(count).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    pub(crate) fn put_unserved(&self, count: usize) {
+        self.unserved.store(u64::try_from(count).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Things that the provider holds and no row wants.
+    pub fn orphans(&self) -> u64 {
+        self.orphans.load(Ordering::Relaxed)
+    }
+
+    /// Clusters whose slots are not all served, if the monitor is here, else 0.
+    pub fn unserved(&self) -> u64 {
+        self.unserved.load(Ordering::Relaxed)
+    }
+}
+
 impl Counts {
     pub(crate) fn claim(&self) {
         self.claimed.fetch_add(1, Ordering::Relaxed);

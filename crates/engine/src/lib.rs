@@ -7,9 +7,11 @@ mod backoff;
 mod concurrent;
 mod counts;
 mod debts;
+pub mod doctor;
 mod keeper;
 mod monitor;
 mod operation;
+mod orphans;
 pub mod ports;
 mod runner;
 #[cfg(feature = "sim")]
@@ -20,6 +22,7 @@ mod sweeper;
 pub mod task;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use redtrove_core::TaskId;
@@ -29,7 +32,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use counts::Counts;
+pub use counts::{Counts, Seen};
 use ports::StoreError;
 pub use ports::{Bus, Clock, Compute, Guests, Store};
 use tracing::info;
@@ -69,6 +72,10 @@ pub struct Options {
     pub sweep_every: Duration,
     /// The pause between two looks for machines that no row wants.
     pub orphans_every: Duration,
+    /// How long the machine of an instance that was deleted may stay before it is removed.
+    pub deleted_machine_grace: Duration,
+    /// How long a machine stays that no row knows; absent if for ever.
+    pub unknown_machine_grace: Option<Duration>,
     /// The pause between two rounds of the monitor (`agent_heartbeat_time`).
     pub heartbeat: Duration,
 }
@@ -78,7 +85,7 @@ pub struct Options {
 pub enum Offered {
     /// It was claimed and runs here.
     Claimed,
-    /// All runners are busy here; whoever has a free one finds it by sweeping.
+    /// All runners are busy here, or the engine stops; whoever has a free one finds it by sweeping.
     NoRunner,
     /// It is somebody else's, has ended, or is not due.
     NotClaimable,
@@ -93,6 +100,8 @@ pub struct Engine {
     tracker: TaskTracker,
     shutdown: CancellationToken,
     counts: Arc<Counts>,
+    turns: Arc<AtomicU64>,
+    seen: Arc<Seen>,
 }
 
 impl Engine {
@@ -106,19 +115,24 @@ impl Engine {
             tracker: TaskTracker::new(),
             shutdown,
             counts: Arc::default(),
+            turns: Arc::default(),
+            seen: Arc::default(),
         }
     }
 
     /// Waits a moment for a free runner, claims the task and starts it. Returns as soon as the claim is in the
     /// database, so that a message can be acknowledged then. Not claimable is an ordinary answer: messages come late
-    /// and twice.
+    /// and twice. A task that has ended waits for no runner: thousands of their messages may come after an outage.
     pub async fn offer(&self, task: TaskId) -> Result<Offered, StoreError> {
-        let Ok(Ok(permit)) = timeout(RUNNER_WITHIN, Arc::clone(&self.runners).acquire_owned()).await else {
-            return Ok(Offered::NoRunner);
-        };
-        if self.shutdown.is_cancelled() {
-            return Ok(Offered::NotClaimable);
+        let mut runner = Arc::clone(&self.runners).try_acquire_owned().ok();
+        if runner.is_none() {
+            if self.world.store.task(task).await?.is_none_or(|row| row.state.is_end()) {
+                return Ok(Offered::NotClaimable);
+            }
+            let freed = timeout(RUNNER_WITHIN, Arc::clone(&self.runners).acquire_owned());
+            runner = self.shutdown.run_until_cancelled(freed).await.and_then(Result::ok).and_then(Result::ok);
         }
+        let Some(permit) = runner.filter(|_| !self.shutdown.is_cancelled()) else { return Ok(Offered::NoRunner) };
         let asked = Instant::now();
         let Some(claimed) = self.world.store.claim(task, &self.options.owner, self.options.lease).await? else {
             return Ok(Offered::NotClaimable);
@@ -145,14 +159,14 @@ impl Engine {
         sweeper::run(self).await;
     }
 
-    /// Removes machines that no row wants, until shutdown.
+    /// Lists machines that no row wants and removes them when their time is over, until shutdown.
     pub async fn run_orphan_sweeper(&self) {
-        sweeper::run_orphans(&self.world, &self.options, &self.shutdown).await;
+        orphans::run(&self.world, &self.options, &self.seen, &self.shutdown).await;
     }
 
     /// Watches every complete member, until shutdown; of all engines on one database, one at a time does.
     pub async fn run_monitor(&self) {
-        monitor::run(&self.world, &self.options, &self.shutdown).await;
+        monitor::run(&self.world, &self.options, &self.seen, &self.shutdown).await;
     }
 
     /// How tasks ended here, since the start.
@@ -160,9 +174,20 @@ impl Engine {
         &self.counts
     }
 
+    /// What was seen here at the last looks.
+    pub fn seen(&self) -> &Seen {
+        &self.seen
+    }
+
     /// How many tasks run here.
     pub fn running(&self) -> usize {
         self.tracker.len()
+    }
+
+    /// How often the sweeper has turned: a number that no longer changes is a sweeper that hangs. One turn takes as
+    /// long as the pause between two looks, and as the database to answer.
+    pub fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
     }
 
     /// Waits until every runner has stopped; after shutdown, each gives its task back first.

@@ -1,92 +1,169 @@
 //! The monitor: asks every complete member how it is, and writes what changed.
+//!
+//! Rounds begin one heartbeat after another. A member that does not answer is given up after half of one, so that it is
+//! known to be silent before the second heartbeat has passed since it last answered, and silent since then.
+
+mod slots;
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use redtrove_core::instance::{Heard, Instance, RedisState};
 use redtrove_core::{ClusterId, InstanceId, NodeId, Timestamp};
-use tokio::time::sleep;
+use tokio::sync::Notify;
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::concurrent::all;
+use crate::concurrent::all_within;
 use crate::keeper::Chain;
 use crate::ports::{Guest, GuestError, GuestStatus, StoreError};
-use crate::{Options, World, debts};
+use crate::{Options, Seen, World, debts};
 
-/// Watches until shutdown, whenever this engine holds the monitor's lease.
-pub(crate) async fn run(world: &World, options: &Options, shutdown: &CancellationToken) {
-    loop {
-        // A round with silent guests is long, and what it has not written yet is asked again by the next monitor.
-        let next = async {
-            if let Err(error) = round(world, options).await {
-                info!(error = %Chain(&error), "a round of the monitor failed: {}", Chain(&error));
-            }
-            sleep(options.heartbeat).await;
-        };
-        tokio::select! {
-            biased;
-            () = next => {}
-            () = shutdown.cancelled() => return,
-        }
-    }
+/// How many members are asked at the same time. More than the silent ones among them: each of these keeps a place for
+/// as long as it may take to answer.
+const AT_THE_SAME_TIME: usize = 256;
+
+/// What the monitor remembers from one round to the next.
+#[derive(Debug, Default)]
+struct Memory {
+    /// When the round began in which each member last answered.
+    heard: HashMap<InstanceId, Timestamp>,
+    /// Clusters that lacked slots.
+    short: BTreeSet<ClusterId>,
 }
 
-async fn round(world: &World, options: &Options) -> Result<(), StoreError> {
+/// Watches until shutdown, whenever this engine holds the monitor's lease.
+pub(crate) async fn run(world: &World, options: &Options, seen: &Seen, shutdown: &CancellationToken) {
+    let looked = Notify::new();
+    let watch = async {
+        let mut memory = Memory::default();
+        let mut ticks = interval(options.heartbeat);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = round(world, options, seen, &mut memory, &looked).await {
+                info!(error = %Chain(&error), "a round of the monitor failed: {}", Chain(&error));
+            }
+        }
+    };
+    // Beside the rounds: members that owe and do not answer must not keep others from being looked at.
+    let settle = async {
+        loop {
+            looked.notified().await;
+            if let Err(error) = debts::settle(world).await {
+                info!(error = %Chain(&error), "debts are not settled: {}", Chain(&error));
+            }
+        }
+    };
+    // What a round has not written yet is asked again by the next monitor.
+    shutdown.run_until_cancelled(async { tokio::join!(watch, settle) }).await;
+}
+
+async fn round(
+    world: &World,
+    options: &Options,
+    seen: &Seen,
+    memory: &mut Memory,
+    looked: &Notify,
+) -> Result<(), StoreError> {
     let lease = options.heartbeat.saturating_mul(3).max(Duration::from_secs(3));
+    if !world.store.take_monitor(&options.owner, lease).await? {
+        *memory = Memory::default();
+        seen.put_unserved(0);
+        return Ok(());
+    }
+    let watched = watch(world, options, seen, memory, lease).await;
+    // Members that cannot be told of are no reason to leave others in debt.
+    looked.notify_one();
+    watched
+}
+
+/// How long a member has to answer: two rounds of silent members fit between two heartbeats.
+fn answers_within(heartbeat: Duration) -> Duration {
+    (heartbeat / 2).max(Duration::from_secs(1))
+}
+
+async fn watch(
+    world: &World,
+    options: &Options,
+    seen: &Seen,
+    memory: &mut Memory,
+    lease: Duration,
+) -> Result<(), StoreError> {
+    let began = world.store.now().await?;
+    let instances = world.store.complete_instances().await?;
+    let limit = answers_within(options.heartbeat);
+    let asked = instances.iter().map(|instance| ask(world, instance, limit)).collect();
+    let answers = all_within(AT_THE_SAME_TIME, asked).await;
+    let now = world.store.now().await?;
+    let changed = changes(&instances, &answers, &memory.heard, now);
+    let served = world.store.slots_served().await?;
+    let slots = slots::news(&instances, &answers, &served, &mut memory.short);
+    seen.put_unserved(slots::unserved(&served, &slots));
+    let answered = instances.iter().zip(&answers).filter(|(_, answer)| heard(answer));
+    let answered: HashMap<InstanceId, Timestamp> = answered.map(|(instance, _)| (instance.id, began)).collect();
+    memory.heard = answered;
+    if changed.is_empty() && slots.is_empty() {
+        return Ok(());
+    }
+    // Once more: a round that took longer than the lease has an older word than the monitor that took over.
     if !world.store.take_monitor(&options.owner, lease).await? {
         return Ok(());
     }
-    let watched = watch(world, options, lease).await;
-    // Members that cannot be told of are no reason to leave others in debt.
-    debts::settle(world).await.and(watched)
-}
-
-async fn watch(world: &World, options: &Options, lease: Duration) -> Result<(), StoreError> {
-    let instances = world.store.complete_instances().await?;
-    if instances.is_empty() {
-        return Ok(());
-    }
-    let answers = all(instances.iter().map(|instance| ask(world, instance)).collect()).await;
-    let now = world.store.now().await?;
-    let changed = changes(&instances, &answers, now);
-    // Once more: a round that took longer than the lease has an older word than the monitor that took over.
-    if !changed.is_empty() && world.store.take_monitor(&options.owner, lease).await? {
+    if !changed.is_empty() {
         world.store.put_heard(&changed).await?;
+    }
+    if !slots.is_empty() {
+        world.store.put_slots_served(&slots).await?;
     }
     Ok(())
 }
 
-async fn ask(world: &World, instance: &Instance) -> Result<GuestStatus, GuestError> {
-    match &instance.ip {
-        Some(ip) => world.guests.status(&Guest { instance: instance.id, ip: ip.clone() }).await,
-        None => Err(GuestError::Silent("it has no address".to_owned())),
-    }
+async fn ask(world: &World, instance: &Instance, limit: Duration) -> Result<GuestStatus, GuestError> {
+    let Some(ip) = &instance.ip else { return Err(GuestError::Silent("it has no address".to_owned())) };
+    let guest = Guest { instance: instance.id, ip: ip.clone() };
+    let answer = timeout(limit, world.guests.status(&guest)).await;
+    answer.unwrap_or_else(|_| Err(GuestError::Silent(format!("no answer within {limit:?}"))))
 }
 
-/// What is news in the answers.
+/// Whether its agent answered, whatever it said.
+fn heard(answer: &Result<GuestStatus, GuestError>) -> bool {
+    matches!(answer, Ok(_) | Err(GuestError::RedisDown(_)))
+}
+
+/// What is news in the answers. A member that has fallen silent is so since it was last `heard`, or since `now`.
 fn changes(
     instances: &[Instance],
     answers: &[Result<GuestStatus, GuestError>],
+    last_heard: &HashMap<InstanceId, Timestamp>,
     now: Timestamp,
 ) -> Vec<(InstanceId, Heard)> {
+    let failed = failed_of(instances, answers);
+    let news = instances.iter().zip(answers).filter_map(|(instance, answer)| {
+        let held_failed = match (failed.get(&instance.cluster), instance.node_id) {
+            (Some(failed), Some(node)) => failed.contains(&node),
+            _ => false,
+        };
+        let since = last_heard.get(&instance.id).copied().unwrap_or(now);
+        let heard = hear(&instance.heard, answer, held_failed, since);
+        (heard != instance.heard).then_some((instance.id, heard))
+    });
+    news.collect()
+}
+
+/// The nodes of each cluster that are held for failed by most of its members that answer.
+fn failed_of(
+    instances: &[Instance],
+    answers: &[Result<GuestStatus, GuestError>],
+) -> HashMap<ClusterId, BTreeSet<NodeId>> {
     let mut heard_in: HashMap<ClusterId, Vec<&GuestStatus>> = HashMap::new();
     for (instance, answer) in instances.iter().zip(answers) {
         if let Ok(status) = answer {
             heard_in.entry(instance.cluster).or_default().push(status);
         }
     }
-    let failed: HashMap<ClusterId, BTreeSet<NodeId>> =
-        heard_in.iter().map(|(cluster, statuses)| (*cluster, held_failed(statuses))).collect();
-    let news = instances.iter().zip(answers).filter_map(|(instance, answer)| {
-        let held_failed = match (failed.get(&instance.cluster), instance.node_id) {
-            (Some(failed), Some(node)) => failed.contains(&node),
-            _ => false,
-        };
-        let heard = hear(&instance.heard, answer, held_failed, now);
-        (heard != instance.heard).then_some((instance.id, heard))
-    });
-    news.collect()
+    heard_in.iter().map(|(cluster, statuses)| (*cluster, held_failed(statuses))).collect()
 }
 
 /// The nodes that more than half of those who answer hold for failed.
@@ -99,7 +176,7 @@ fn held_failed(statuses: &[&GuestStatus]) -> BTreeSet<NodeId> {
     counts.into_iter().filter(|(_, count)| count * 2 > answering.len()).map(|(node, _)| node).collect()
 }
 
-fn hear(before: &Heard, answer: &Result<GuestStatus, GuestError>, held_failed: bool, now: Timestamp) -> Heard {
+fn hear(before: &Heard, answer: &Result<GuestStatus, GuestError>, held_failed: bool, silent_since: Timestamp) -> Heard {
     match answer {
         Ok(status) => Heard {
             redis: status.redis,
@@ -110,7 +187,7 @@ fn hear(before: &Heard, answer: &Result<GuestStatus, GuestError>, held_failed: b
         Err(GuestError::RedisDown(_)) => {
             Heard { redis: RedisState::Down, silent_since: None, held_failed, ..before.clone() }
         }
-        Err(_) => Heard { silent_since: before.silent_since.or(Some(now)), held_failed, ..before.clone() },
+        Err(_) => Heard { silent_since: before.silent_since.or(Some(silent_since)), held_failed, ..before.clone() },
     }
 }
 

@@ -1,7 +1,8 @@
 //! Running one task: look, ask the plan, do what it says, record it, look again.
 //!
 //! A runner holds nothing that matters: whoever claims the task after it starts from what is seen. It stops without
-//! a word when its lease is lost, and gives the task back when its daemon shuts down.
+//! a word when its lease is lost. When its daemon shuts down it breaks off looks and waits, lets steps that have begun
+//! end for a moment, and gives the task back.
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -32,8 +33,24 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 /// How long a task that ran into trouble of ours rests before it is claimed again.
 const REST: Duration = Duration::from_secs(10);
 
+/// How long steps that have begun may take to end once the daemon shuts down: more than any needs but the start of a
+/// redis-server, and less than anybody waits for a daemon. One that is cut off is done again by whoever goes on.
+const LAST_STEPS: Duration = Duration::from_secs(5);
+
 /// How long a task is tried to be given back; after that its lease runs out by itself.
-const GIVES_BACK_WITHIN: Duration = Duration::from_secs(5);
+const GIVES_BACK_WITHIN: Duration = Duration::from_secs(3);
+
+/// Why a task is not driven any further.
+enum Halt {
+    Shutdown,
+    Trouble(StoreError),
+}
+
+impl From<StoreError> for Halt {
+    fn from(trouble: StoreError) -> Self {
+        Self::Trouble(trouble)
+    }
+}
 
 enum Stopped {
     Ended(Outcome),
@@ -60,12 +77,12 @@ pub(crate) async fn run(
     async {
         info!(attempt = task.attempt, "task {} begins: {} of cluster {}", task.id, task.kind, task.cluster);
         let lease = HeldLease::new(claimed.lease.clone());
-        let driven = AssertUnwindSafe(Box::pin(drive_until_end(world, options, &lease, &claimed, asked)));
+        let driven = AssertUnwindSafe(Box::pin(drive_until_end(world, options, &lease, &claimed, asked, shutdown)));
         let stopped = tokio::select! {
             biased;
             stopped = driven.catch_unwind() => stopped.unwrap_or(Stopped::Panicked),
             () = keep(&*world.store, &lease, options.lease, asked) => Stopped::LeaseLost,
-            () = shutdown.cancelled() => Stopped::Shutdown,
+            () = async { shutdown.cancelled().await; sleep(LAST_STEPS).await } => Stopped::Shutdown,
         };
         match stopped {
             Stopped::Ended(outcome) => counts.end(&outcome),
@@ -117,6 +134,17 @@ async fn give_up(world: &World, lease: &HeldLease, claimed: &Claimed) -> bool {
     }
 }
 
+/// Ends a task whose deadline has passed, in the name of somebody who does not drive it and claimed it when it was
+/// `asked` for; false if it cannot be ended.
+pub(crate) async fn end_overdue(world: &World, claimed: Claimed, asked: Instant) -> bool {
+    let lease = HeldLease::new(claimed.lease.clone());
+    let ended = asked.elapsed() >= claimed.time_left && give_up(world, &lease, &claimed).await;
+    if !ended {
+        give_back(world, &lease, Duration::ZERO).await;
+    }
+    ended
+}
+
 /// How many seconds the task may take in all.
 fn limit(claimed: &Claimed) -> u64 {
     claimed.task.deadline.since(claimed.task.created).as_secs()
@@ -140,23 +168,29 @@ async fn drive_until_end(
     lease: &HeldLease,
     claimed: &Claimed,
     started: Instant,
+    shutdown: &CancellationToken,
 ) -> Stopped {
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
     loop {
         let driven = async {
-            match Runner::load(world, options, lease, claimed, started).await? {
+            let load = Runner::load(world, options, lease, claimed, started, shutdown);
+            match shutdown.run_until_cancelled(load).await.ok_or(Halt::Shutdown)?? {
                 Some(mut runner) => runner.drive().await,
-                None => Err(StoreError::LeaseLost),
+                None => Err(StoreError::LeaseLost.into()),
             }
         };
         match driven.await {
             Ok(outcome) => return Stopped::Ended(outcome),
-            Err(StoreError::LeaseLost) => return Stopped::LeaseLost,
-            Err(StoreError::Unavailable(trouble)) => {
+            Err(Halt::Shutdown) => return Stopped::Shutdown,
+            Err(Halt::Trouble(StoreError::LeaseLost)) => return Stopped::LeaseLost,
+            Err(Halt::Trouble(StoreError::Unavailable(trouble))) => {
                 info!(error = %Chain(&*trouble), "the database does not answer, trying again");
-                sleep(backoff.next(&*world.clock)).await;
+                let pause = sleep(backoff.next(&*world.clock));
+                if shutdown.run_until_cancelled(pause).await.is_none() {
+                    return Stopped::Shutdown;
+                }
             }
-            Err(trouble) => return Stopped::Broken(trouble),
+            Err(Halt::Trouble(trouble)) => return Stopped::Broken(trouble),
         }
     }
 }
@@ -175,6 +209,7 @@ struct Runner<'a> {
     lease: &'a HeldLease,
     claimed: &'a Claimed,
     started: Instant,
+    shutdown: &'a CancellationToken,
     cluster: Cluster,
     version: DatastoreVersion,
     /// In member order.
@@ -194,6 +229,7 @@ impl<'a> Runner<'a> {
         lease: &'a HeldLease,
         claimed: &'a Claimed,
         started: Instant,
+        shutdown: &'a CancellationToken,
     ) -> Result<Option<Self>, StoreError> {
         let Some((cluster, instances)) = world.store.cluster(claimed.task.cluster).await? else { return Ok(None) };
         let version = world.store.version(cluster.datastore.version_id).await?;
@@ -212,6 +248,7 @@ impl<'a> Runner<'a> {
             lease,
             claimed,
             started,
+            shutdown,
             cluster,
             version,
             instances,
@@ -222,7 +259,19 @@ impl<'a> Runner<'a> {
         }))
     }
 
-    async fn drive(&mut self) -> Result<Outcome, StoreError> {
+    async fn drive(&mut self) -> Result<Outcome, Halt> {
+        let driven = self.drive_on().await;
+        if matches!(driven, Err(Halt::Shutdown)) {
+            // Whoever goes on begins a wait of its own.
+            let ended = self.end_wait(StepOutcome::Retry);
+            if !ended.is_empty() {
+                self.world.store.record(&self.lease.get(), &Record { ended, ..Record::default() }).await?;
+            }
+        }
+        driven
+    }
+
+    async fn drive_on(&mut self) -> Result<Outcome, Halt> {
         loop {
             let work = Work {
                 world: self.world,
@@ -232,19 +281,26 @@ impl<'a> Runner<'a> {
                 accepted: self.accepted,
                 elapsed: self.claimed.begun_ago.saturating_add(self.started.elapsed()),
             };
-            match operation::look(&work).await? {
-                Next::Done => return self.succeed().await,
-                Next::Fail(failure) => return self.fail(failure).await,
-                Next::Refuse(fault) => return self.refuse(fault).await,
-                _ if self.started.elapsed() >= self.claimed.time_left => return self.fail(self.too_late()).await,
+            let look = operation::look(&work);
+            match self.shutdown.run_until_cancelled(look).await.ok_or(Halt::Shutdown)?? {
+                Next::Done => return Ok(self.succeed().await?),
+                Next::Fail(failure) => return Ok(self.fail(failure).await?),
+                Next::Refuse(fault) => return Ok(self.refuse(fault).await?),
+                _ if self.started.elapsed() >= self.claimed.time_left => return Ok(self.fail(self.too_late()).await?),
                 Next::Wait(wait) => self.wait(wait).await?,
                 Next::Do(steps) => {
                     if let Some(failure) = self.perform(&steps).await? {
-                        return self.fail(failure).await;
+                        return Ok(self.fail(failure).await?);
                     }
                 }
             }
         }
+    }
+
+    /// Pauses, but never past the deadline, as what that leads to is decided at the next look, nor past a shutdown.
+    async fn pause(&self, pause: Duration) -> Result<(), Halt> {
+        let pause = sleep(pause.min(self.claimed.time_left.saturating_sub(self.started.elapsed())));
+        self.shutdown.run_until_cancelled(pause).await.ok_or(Halt::Shutdown)
     }
 
     fn too_late(&self) -> Failure {
@@ -265,7 +321,7 @@ impl<'a> Runner<'a> {
     }
 
     /// Waits before the next look. All pauses of one wait are one line of the step log.
-    async fn wait(&mut self, wait: Wait) -> Result<(), StoreError> {
+    async fn wait(&mut self, wait: Wait) -> Result<(), Halt> {
         let now = Instant::now();
         match &mut self.wait {
             Some(open) if open.name == wait.name => {
@@ -288,13 +344,11 @@ impl<'a> Runner<'a> {
             }
         }
         let pause = self.wait.as_ref().map_or(wait.first, |open| open.pause);
-        // Never past the deadline: what it leads to is decided at the next look.
-        sleep(pause.min(self.claimed.time_left.saturating_sub(self.started.elapsed()))).await;
-        Ok(())
+        self.pause(pause).await
     }
 
     /// Does the steps, all at the same time; says so if one of them ends the task.
-    async fn perform(&mut self, steps: &[Step]) -> Result<Option<Failure>, StoreError> {
+    async fn perform(&mut self, steps: &[Step]) -> Result<Option<Failure>, Halt> {
         let begun = self.begin(steps).await?;
         let results = self.run_steps(steps).await;
         let mut record = Record::default();
@@ -333,7 +387,7 @@ impl<'a> Runner<'a> {
         if let Some(seen) = seen {
             self.raise_generation(seen).await?;
         } else if let Some(why) = retry {
-            self.pause_before_retry(done, &why).await;
+            self.pause_before_retry(done, &why).await?;
         } else {
             self.backoff.reset();
         }
@@ -380,13 +434,13 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    async fn pause_before_retry(&mut self, progress_was_made: bool, why: &str) {
+    async fn pause_before_retry(&mut self, progress_was_made: bool, why: &str) -> Result<(), Halt> {
         if progress_was_made {
             self.backoff.reset();
         }
         let pause = self.backoff.next(&*self.world.clock);
         info!("{why}; trying again in {} ms", pause.as_millis());
-        sleep(pause.min(self.claimed.time_left.saturating_sub(self.started.elapsed()))).await;
+        self.pause(pause).await
     }
 
     /// The name of whom a step is about.

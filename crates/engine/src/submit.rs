@@ -107,6 +107,7 @@ impl Creation {
             datastore: self.datastore.clone(),
             locality: new.locality,
             fault: None,
+            slots_served: None,
             created: new.created,
             updated: new.created,
         };
@@ -192,12 +193,21 @@ pub async fn shrink(
 
 /// Waits for the verdict of a task, at most `within`: the fault if it is refused, nothing if it is accepted, if it
 /// comes to no verdict in time, or if the task has ended without one. A refusal that comes later leaves its fault on
-/// the cluster.
+/// the cluster. A database that is away is asked again: the task is there, and its verdict may be. Whoever does not come
+/// to know it in time is told no more than that, as either answer could be wrong.
 pub async fn await_verdict(store: &dyn Store, task: TaskId, within: Duration) -> Result<Option<Fault>, StoreError> {
     let begun = Instant::now();
     let refused = |row: Option<Task>| row.and_then(|row| row.fault).unwrap_or_default();
     while begun.elapsed() < within {
-        let Some(row) = store.task(task).await? else { return Ok(None) };
+        let row = match store.task(task).await {
+            Ok(Some(row)) => row,
+            Ok(None) => return Ok(None),
+            Err(StoreError::Unavailable(_)) => {
+                sleep(VERDICT_POLL).await;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         match row.verdict {
             Some(Verdict::Refused) => return Ok(Some(Fault::forbidden(refused(Some(row))))),
             Some(Verdict::Accepted) => return Ok(None),

@@ -1,29 +1,30 @@
-//! Sweeping: finding the work that no message brought, and the machines that no row wants.
+//! Sweeping: finding the work that no message brought.
 
 use std::collections::HashSet;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures_util::future::join_all;
-use redtrove_core::InstanceId;
 use redtrove_core::TaskId;
 use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use crate::backoff::Backoff;
 use crate::keeper::Chain;
-use crate::ports::{Destroyed, Keep, StoreError};
-use crate::{Engine, Offered, Options, World};
+use crate::ports::StoreError;
+use crate::{Engine, Offered};
+
+/// A lease that has ended at a time has ended a moment later by every way of rounding; and no loop goes faster than this.
+const A_MOMENT: Duration = Duration::from_millis(20);
 
 /// Claims tasks that are due and nobody's, as many as there are free runners, until shutdown.
 pub(crate) async fn run(engine: &Engine) {
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
     let mut unusable = HashSet::new();
-    loop {
+    while !engine.shutdown.is_cancelled() {
         let pause = match sweep(engine, &mut unusable).await {
-            Ok(()) => {
+            Ok(next) => {
                 backoff.reset();
-                engine.options.sweep_every
+                next
             }
             Err(error) => {
                 info!(error = %Chain(&error), "looking for tasks failed: {}", Chain(&error));
@@ -38,17 +39,20 @@ pub(crate) async fn run(engine: &Engine) {
     }
 }
 
-/// One look. A task whose claim fails for good, such as a row that a newer program wrote, must not keep those after it
+/// One look; how long until the next one. A task whose claim fails for good, such as a row that a newer program wrote, must not keep those after it
 /// from being found; it joins `unusable`, so that it is complained of once.
-async fn sweep(engine: &Engine, unusable: &mut HashSet<TaskId>) -> Result<(), StoreError> {
+async fn sweep(engine: &Engine, unusable: &mut HashSet<TaskId>) -> Result<Duration, StoreError> {
+    engine.turns.fetch_add(1, Ordering::Relaxed);
+    let every = engine.options.sweep_every.min(engine.options.lease);
     let free = engine.runners.available_permits();
     if free == 0 {
-        return Ok(());
+        return Ok(every);
     }
     let limit = u32::try_from(free.saturating_add(unusable.len())).unwrap_or(u32::MAX);
     for task in engine.world.store.claimable(limit).await? {
+        engine.turns.fetch_add(1, Ordering::Relaxed);
         match engine.offer(task).await {
-            Ok(Offered::NoRunner) => return Ok(()),
+            Ok(Offered::NoRunner) => return Ok(every),
             Ok(Offered::Claimed | Offered::NotClaimable) => {}
             Err(error @ StoreError::Unavailable(_)) => return Err(error),
             Err(error) => {
@@ -58,45 +62,7 @@ async fn sweep(engine: &Engine, unusable: &mut HashSet<TaskId>) -> Result<(), St
             }
         }
     }
-    Ok(())
-}
-
-/// Removes machines whose rows say that they are deleted, until shutdown. There are some when a runner that had lost
-/// its lease without knowing made a machine after the delete that took over had passed.
-pub(crate) async fn run_orphans(world: &World, options: &Options, shutdown: &CancellationToken) {
-    loop {
-        tokio::select! {
-            biased;
-            () = sleep(options.orphans_every) => {}
-            () = shutdown.cancelled() => return,
-        }
-        if let Err(error) = sweep_orphans(world).await {
-            info!(error = %Chain(&*error), "looking for machines that no row wants failed: {}", Chain(&*error));
-        }
-    }
-}
-
-async fn sweep_orphans(world: &World) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    // The provider first: a machine that is made after this is not looked at, so no row can be too young.
-    let machines = world.compute.list().await?;
-    if machines.is_empty() {
-        return Ok(());
-    }
-    let orphans = world.store.deleted_among(&machines).await?;
-    join_all(orphans.into_iter().map(|orphan| destroy(world, orphan))).await;
-    Ok(())
-}
-
-/// One that cannot be removed now does not keep the others.
-async fn destroy(world: &World, orphan: InstanceId) {
-    match world.compute.destroy(orphan, Keep::Nothing).await {
-        Ok(Destroyed::Gone) => {
-            warn!(instance.id = %orphan, "removed the machine of instance {orphan}, which was deleted before");
-            world.guests.forget(orphan);
-        }
-        Ok(Destroyed::Going) => {}
-        Err(error) => {
-            info!(instance.id = %orphan, %error, "the machine of instance {orphan}, deleted before, stays for now: {error}");
-        }
-    }
+    // What is known to come needs no message: the work of a taskmanager that died is taken over when its lease ends.
+    let next = engine.world.store.next_claimable().await?.unwrap_or(every);
+    Ok(next.saturating_add(A_MOMENT).min(every))
 }

@@ -16,10 +16,12 @@ impl From<NoAnswer> for Failure {
     }
 }
 
-/// A reply that is an error means that the node is not as the caller thinks.
+/// A reply that is an error means that the node is not as the caller thinks; or that redis-server cannot write down what
+/// it is asked to do, on a full disk.
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
-        Self::WrongState(format!("redis-server refused: {refusal}"))
+        let message = format!("redis-server refused: {refusal}");
+        if refusal.0.starts_with("MISCONF") { Self::Unavailable(message) } else { Self::WrongState(message) }
     }
 }
 
@@ -34,6 +36,8 @@ pub struct ServerInfo {
     pub loading: bool,
     /// `used_memory`, bytes.
     pub used_memory: u64,
+    /// Its last write to the append-only file failed: it refuses writes until one succeeds.
+    pub cannot_write: bool,
 }
 
 impl ServerInfo {
@@ -107,6 +111,7 @@ impl Connection {
             version,
             loading: info.number("loading").map_err(|error| unreadable(&error))? != 0,
             used_memory: info.number("used_memory").map_err(|error| unreadable(&error))?,
+            cannot_write: info.text("aof_last_write_status").is_ok_and(|status| status != "ok"),
         })
     }
 
@@ -173,6 +178,11 @@ impl Connection {
         Ok(())
     }
 
+    /// Writes nodes.conf from what the server knows.
+    pub async fn save_nodes_conf(&self) -> Result<(), Failure> {
+        self.all(vec![command(&["CLUSTER", "SAVECONFIG"])]).await
+    }
+
     /// This node's id.
     pub async fn node_id(&self) -> Result<NodeId, Failure> {
         text(self.ask_one(command(&["CLUSTER", "MYID"])).await?)?.parse().map_err(|error| unreadable(&error))
@@ -208,7 +218,14 @@ mod tests {
     #[test]
     fn servers_that_are_too_old_or_another_do_not_fit() {
         let fits = |engine, version: &str, wanted| {
-            ServerInfo { engine, version: version.parse().unwrap(), loading: false, used_memory: 0 }.fits(wanted)
+            ServerInfo {
+                engine,
+                version: version.parse().unwrap(),
+                loading: false,
+                used_memory: 0,
+                cannot_write: false,
+            }
+            .fits(wanted)
         };
         use Engine::{Redis, Valkey};
         assert!(fits(Redis, "7.0.0", Redis).is_ok() && fits(Redis, "8.2.1", Redis).is_ok());

@@ -19,6 +19,8 @@ pub const REDIS_LOG: &str = "redis.log";
 pub const SOCKET: &str = "redis.sock";
 /// redis-server's own directory: append-only files and nodes.conf.
 pub const DATA: &str = "data";
+/// What redis-server keeps of its cluster.
+pub const NODES_CONF: &str = "data/nodes.conf";
 
 /// A log that is longer than this is put aside when redis-server starts, and emptied while it runs. Bytes.
 const LOG_LIMIT: u64 = 10 << 20;
@@ -81,16 +83,38 @@ impl Home {
         }
     }
 
+    /// Reads a file that may hold anything; absent if it does not exist.
+    pub fn read_bytes(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        match fs::read(self.path(name)) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Replaces a file, for its owner's eyes only. When this returns, the new text is on the disk; if it fails or
-    /// the power goes, the old one is there, whole.
+    /// the power goes, the old one is there, whole. Takes no space where the file holds that text already.
     pub fn write(&self, name: &str, text: &str) -> io::Result<()> {
-        let fresh = self.path(&format!("{name}.new"));
-        let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&fresh)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(fresh, self.path(name))?;
-        rustix::fs::fsync(&self.handle)?;
-        Ok(())
+        let (path, fresh) = (self.path(name), self.path(&format!("{name}.new")));
+        if fs::read(&path).is_ok_and(|present| present == text.as_bytes()) {
+            return sync_directory_of(&path);
+        }
+        let written = write_new(&fresh, text).and_then(|()| fs::rename(&fresh, &path));
+        if let Err(error) = written {
+            // On a full disk a part of a file is space that others need; that it stays is no worse than the error.
+            let _ = fs::remove_file(fresh);
+            return Err(error);
+        }
+        sync_directory_of(&path)
+    }
+
+    /// Moves a file out of the way, to where the last one was put; false if there is none.
+    pub fn put_aside(&self, name: &str, aside: &str) -> io::Result<bool> {
+        match fs::rename(self.path(name), self.path(aside)) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Removes a file; one that does not exist is removed already.
@@ -131,10 +155,27 @@ impl Home {
         String::from_utf8_lossy(&bytes).trim().to_owned()
     }
 
+    /// How much space is left for the agent and its redis-server on their disk. Bytes.
+    pub fn free_bytes(&self) -> io::Result<u64> {
+        let disk = rustix::fs::fstatvfs(&self.handle)?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
     /// How much space the data directory takes on its disk. Bytes.
     pub fn data_bytes(&self) -> u64 {
         used_bytes(&self.path(DATA))
     }
+}
+
+fn write_new(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+/// Names are on the disk when their directory is.
+fn sync_directory_of(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
 }
 
 /// The last `most` bytes of a file, without what is left of a line that begins before them.

@@ -12,6 +12,7 @@ pub mod generation;
 pub mod home;
 pub mod input;
 pub mod node;
+pub mod nodes_file;
 pub mod process;
 pub mod redis_conf;
 pub mod redis_server;

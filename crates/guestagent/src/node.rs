@@ -2,6 +2,7 @@
 
 mod changes;
 mod doors;
+mod keeping;
 mod leaving;
 mod readings;
 
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redtrove_core::instance::REDIS_PORT;
-use redtrove_core::topology::Engine;
+use redtrove_core::topology::{Engine, NodeView};
 use redtrove_core::{Clock, InstanceId, NodeId};
 use redtrove_guest_rpc::metadata::Generation;
 use redtrove_service::{Shutdown, SystemClock};
@@ -28,6 +29,7 @@ use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::generation::Fence;
 use crate::home::{DATA, Home, REDIS_CONF, REDIS_LOG, USERS_ACL};
+use crate::nodes_file::NodesFile;
 use crate::redis_conf::{Machine, redis_conf};
 use crate::redis_server::{RedisServer, Supervisor};
 use crate::state::{NodeState, Shut};
@@ -63,6 +65,7 @@ pub struct Node {
     identity: Identity,
     home: Arc<Home>,
     fence: Fence,
+    nodes_file: Arc<NodesFile>,
     server: RedisServer,
     redis: Connection,
     known: watch::Sender<Known>,
@@ -70,6 +73,8 @@ pub struct Node {
     closing: Duration,
     /// The rules of the tenants' user on the running server may not be those of the state.
     unsettled: Notify,
+    /// redis-server was told something that changes its nodes.conf.
+    reshaped: Notify,
     /// Held by the one call that changes the node.
     turn: tokio::sync::Mutex<()>,
     tasks: TaskTracker,
@@ -84,14 +89,18 @@ impl Node {
         let password = ensure_password(&home)?;
         let supervisor = identity.supervisor.clone();
         let stop = shutdown.token().clone();
+        let nodes_file = Arc::new(NodesFile::open(Arc::clone(&home))?);
+        let for_start = Arc::clone(&nodes_file);
         let node = Arc::new(Self {
             identity,
             fence: Fence::open(&home)?,
-            server: RedisServer::supervise(Arc::clone(&home), supervisor, shutdown.tasks(), stop),
+            nodes_file,
+            server: RedisServer::supervise(Arc::clone(&home), for_start, supervisor, shutdown.tasks(), stop),
             redis: Connection::new(Arc::clone(&home), password),
             known: watch::Sender::default(),
             closing,
             unsettled: Notify::new(),
+            reshaped: Notify::new(),
             turn: tokio::sync::Mutex::new(()),
             tasks: shutdown.tasks().clone(),
             home,
@@ -103,11 +112,10 @@ impl Node {
             node.set_state(Some(state));
             node.unsettled.notify_one();
         }
-        let (settling, opening, stop) = (Arc::clone(&node), Arc::clone(&node), shutdown.token().clone());
-        node.tasks.spawn(async move {
-            let both = async { tokio::join!(settling.settle_in_time(), opening.open_in_time()) };
-            stop.run_until_cancelled(both).await
-        });
+        let [settling, opening, keeping] = [(); 3].map(|()| (Arc::clone(&node), shutdown.token().clone()));
+        node.tasks.spawn(async move { settling.1.run_until_cancelled(settling.0.settle_in_time()).await });
+        node.tasks.spawn(async move { opening.1.run_until_cancelled(opening.0.open_in_time()).await });
+        node.tasks.spawn(async move { keeping.1.run_until_cancelled(keeping.0.keep_nodes_conf()).await });
         Ok(node)
     }
 
@@ -164,9 +172,36 @@ impl Node {
         }
     }
 
-    /// Whether the node is `expected`: the one that was looked at must be the one that is changed.
-    async fn expect(&self, expected: NodeId) -> Result<(), Failure> {
+    /// The node's id, which is on the disk before anybody hears of it.
+    async fn own_id(self: &Arc<Self>) -> Result<NodeId, Failure> {
         let own = self.redis.node_id().await?;
+        self.tell(own).await?;
+        Ok(own)
+    }
+
+    /// The node's view of its cluster, without what only the agent knows; its id is on the disk.
+    async fn own_view(self: &Arc<Self>) -> Result<NodeView, Failure> {
+        let view = self.redis.view().await?;
+        self.tell(view.myself).await?;
+        Ok(view)
+    }
+
+    /// Writes the id down that is about to be told. Another one is taken for the node's of a node that gives its own up.
+    async fn tell(self: &Arc<Self>, id: NodeId) -> Result<(), Failure> {
+        match self.nodes_file.told() {
+            Some(told) if told == id || !self.leaves() => Ok(()),
+            _ => self.with_home(move |node| node.nodes_file.record(id)).await,
+        }
+    }
+
+    /// Whether the node has begun to leave its cluster for ever.
+    fn leaves(&self) -> bool {
+        self.state().is_some_and(|state| matches!(state.shut, Some(Shut::Leaving(_) | Shut::Left(_))))
+    }
+
+    /// Whether the node is `expected`: the one that was looked at must be the one that is changed.
+    async fn expect(self: &Arc<Self>, expected: NodeId) -> Result<(), Failure> {
+        let own = self.own_id().await?;
         if own == expected { Ok(()) } else { Err(Failure::another(own, expected)) }
     }
 
@@ -186,7 +221,9 @@ impl Node {
             if node.fence.highest() != Some(generation) {
                 node.with_home(move |node| node.fence.admit(&node.home, generation)).await?;
             }
-            work(Arc::clone(&node)).await
+            let done = work(Arc::clone(&node)).await;
+            node.reshaped.notify_one();
+            done
         };
         let done = self.tasks.spawn(job.in_current_span()).await;
         done.unwrap_or_else(|error| Err(Failure::Internal(format!("the call did not end: {error}"))))

@@ -70,6 +70,8 @@ fn owned(machine: Machine<'_>) -> Vec<(&'static str, String)> {
         ("dir", quoted(machine.data)),
         plain("logfile", machine.log.unwrap_or_default()),
         plain("bind", &ip.to_string()),
+        // Links to other nodes leave from the address that they know.
+        plain("bind-source-addr", &ip.to_string()),
         // With a user without password, protected mode answers DENIED to every other host.
         plain("protected-mode", "no"),
         plain("port", &REDIS_PORT.to_string()),

@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 pub use self::launch::Supervisor;
 use self::launch::{Running, launch};
 use crate::home::Home;
+use crate::nodes_file::NodesFile;
 use crate::process::ProcessMark;
 
 /// The file that names the running server.
@@ -62,10 +63,16 @@ pub struct RedisServer {
 
 impl RedisServer {
     /// Starts the loop on `tasks`. It ends with `stop` and leaves redis-server as it is.
-    pub fn supervise(home: Arc<Home>, supervisor: Supervisor, tasks: &TaskTracker, stop: CancellationToken) -> Self {
+    pub fn supervise(
+        home: Arc<Home>,
+        nodes: Arc<NodesFile>,
+        supervisor: Supervisor,
+        tasks: &TaskTracker,
+        stop: CancellationToken,
+    ) -> Self {
         let (wanted, wanted_now) = watch::channel(None);
         let (phase, phase_now) = watch::channel(Phase::Idle);
-        let supervision = Supervision { home, supervisor, wanted: wanted_now, phase };
+        let supervision = Supervision { home, nodes, supervisor, wanted: wanted_now, phase };
         tasks.spawn(async move { stop.run_until_cancelled(supervision.run()).await });
         Self { wanted, phase: phase_now }
     }
@@ -94,6 +101,7 @@ impl RedisServer {
 
 struct Supervision {
     home: Arc<Home>,
+    nodes: Arc<NodesFile>,
     supervisor: Supervisor,
     wanted: watch::Receiver<Option<PathBuf>>,
     phase: watch::Sender<Phase>,
@@ -133,6 +141,11 @@ impl Supervision {
         {
             tracing::info!(redis.pid = running.mark.pid, "redis-server runs already as process {}", running.mark.pid);
             return Ok(running);
+        }
+        let nodes = Arc::clone(&self.nodes);
+        let mended = tokio::task::spawn_blocking(move || nodes.mend()).await;
+        if let Some(done) = mended.unwrap_or_else(|error| Err(format!("nodes.conf was not looked at: {error}")))? {
+            tracing::warn!("{done}");
         }
         let running = launch(&self.home, &self.supervisor, &binary).await?;
         tracing::info!(redis.pid = running.mark.pid, "redis-server started as process {}", running.mark.pid);
@@ -192,7 +205,8 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let home = Arc::new(Home::open(place.path()).unwrap());
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let server = RedisServer::supervise(home, Supervisor::Process, &tasks, stop.clone());
+        let nodes = Arc::new(NodesFile::open(Arc::clone(&home)).unwrap());
+        let server = RedisServer::supervise(home, nodes, Supervisor::Process, &tasks, stop.clone());
         server.want("/bin/false".into());
         let mut phase = server.phase.clone();
         let failed = |phase: &Phase| matches!(phase, Phase::Waiting { failures, .. } if *failures >= 5);

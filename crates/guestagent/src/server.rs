@@ -1,6 +1,7 @@
 //! The agent as a whole: the node, its service, health and reflection, behind mutual TLS.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -8,6 +9,7 @@ use redtrove_guest_rpc::DESCRIPTORS;
 use redtrove_guest_rpc::v1::guest_agent_server::GuestAgentServer;
 use redtrove_service::{Shutdown, notify};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
@@ -18,8 +20,15 @@ use crate::service::Service;
 
 /// How long a connection may be silent before it is asked whether it still lives.
 const KEEPALIVE: Duration = Duration::from_secs(30);
-/// How long callers have to hang up when the agent ends; one that is paused never would.
-const FAREWELL: Duration = Duration::from_secs(3);
+/// How long a call may still run when the agent ends; then its caller is told to come again, and the call goes on by
+/// itself for as long as the agent lives.
+const LAST_CALLS: Duration = Duration::from_secs(5);
+/// How long callers have to read their answers and hang up after that; one that is paused never would.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// How often the agent asks its node how it is, as a caller would.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How long an agent that does not even come to ask may be at that: a redis-server or a disk that hangs is no reason.
+const LOOKS_WITHIN: Duration = Duration::from_secs(30);
 /// The largest request: a thousand node ids and a hundred long settings are below it. Bytes.
 const MAX_REQUEST: usize = 256 * 1024;
 
@@ -52,6 +61,8 @@ pub async fn serve(config: Config, closing: Duration, shutdown: Shutdown) -> any
     };
     let instance = identity.instance;
     let node = Node::open(identity, home, closing, &shutdown)?;
+    shutdown.tasks().spawn(look_now_and_then(Arc::clone(&node), shutdown.clone()));
+    let last_calls = CancellationToken::new();
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<GuestAgentServer<Service>>().await;
     let reflection = || {
@@ -60,11 +71,12 @@ pub async fn serve(config: Config, closing: Duration, shutdown: Shutdown) -> any
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     let stop = shutdown.token().clone();
+    let service = Service::new(node, last_calls.clone());
     let serving = Server::builder()
         .tls_config(tls)
         .context("the certificates of [tls] cannot be used")?
         .http2_keepalive_interval(Some(KEEPALIVE))
-        .add_service(GuestAgentServer::new(Service::new(node)).max_decoding_message_size(MAX_REQUEST))
+        .add_service(GuestAgentServer::new(service).max_decoding_message_size(MAX_REQUEST))
         .add_service(health_service)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)
@@ -74,6 +86,8 @@ pub async fn serve(config: Config, closing: Duration, shutdown: Shutdown) -> any
         );
     let patience = async {
         stop.cancelled().await;
+        tokio::time::sleep(LAST_CALLS).await;
+        last_calls.cancel();
         tokio::time::sleep(FAREWELL).await;
     };
     tracing::info!(instance.id = %instance, "the guest agent of instance {instance} listens on {address}");
@@ -82,4 +96,19 @@ pub async fn serve(config: Config, closing: Duration, shutdown: Shutdown) -> any
         ended = serving => ended.context("the gRPC server ended"),
         () = patience => Ok(()),
     }
+}
+
+/// The agent's own proof, for systemd's watchdog, that its threads get to answer.
+async fn look_now_and_then(node: Arc<Node>, shutdown: Shutdown) {
+    let turns = shutdown.pulses().count("look at the node", LOOKS_WITHIN);
+    let mut ticks = tokio::time::interval(LOOK_EVERY);
+    let looks = async {
+        loop {
+            ticks.tick().await;
+            // What it says is for callers, who ask themselves.
+            let _ = tokio::time::timeout(LOOK_EVERY, node.status(LOOK_EVERY)).await;
+            turns.add();
+        }
+    };
+    shutdown.token().run_until_cancelled(looks).await;
 }

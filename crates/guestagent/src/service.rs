@@ -1,5 +1,7 @@
 //! The gRPC methods: who may call them, what they are given, what they answer. What they do is in [`crate::node`].
 
+mod deadline;
+
 use std::future::Future;
 use std::sync::Arc;
 
@@ -7,6 +9,8 @@ use redtrove_guest_rpc::metadata::{self, Generation};
 use redtrove_guest_rpc::role::Role;
 use redtrove_guest_rpc::v1::guest_agent_server::GuestAgent;
 use redtrove_guest_rpc::{InvalidField, v1};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 use tracing::{Instrument, Span};
 
@@ -16,12 +20,21 @@ use crate::node::Node;
 
 /// The service of one node.
 #[derive(Debug, Clone)]
-pub struct Service(Arc<Node>);
+pub struct Service {
+    node: Arc<Node>,
+    /// Cancelled when the agent ends and no call can be waited for any more.
+    last_calls: CancellationToken,
+}
 
 impl Service {
-    /// The service of `node`.
-    pub fn new(node: Arc<Node>) -> Self {
-        Self(node)
+    /// The service of `node`. Once `last_calls` is cancelled, callers are told to come again.
+    pub fn new(node: Arc<Node>, last_calls: CancellationToken) -> Self {
+        Self { node, last_calls }
+    }
+
+    /// What a call answers, or that it does not any more.
+    async fn answered<R>(&self, work: impl Future<Output = Result<R, Failure>>) -> Result<R, Failure> {
+        self.last_calls.run_until_cancelled(work).await.unwrap_or(Err(Failure::Stopping))
     }
 
     /// Lets a caller in who has `least` as its role; the span carries the ids into every line the call logs.
@@ -37,7 +50,7 @@ impl Service {
         let span = tracing::info_span!(
             "call",
             rpc.method = method,
-            instance.id = %self.0.instance(),
+            instance.id = %self.node.instance(),
             cluster.id = tracing::field::Empty,
             request.id = tracing::field::Empty,
             generation = tracing::field::Empty,
@@ -53,20 +66,26 @@ impl Service {
 
     /// Before `Prepare` is done the node has no cluster.
     fn name_cluster(&self, span: &Span) {
-        if let Some(state) = self.0.state() {
+        if let Some(state) = self.node.state() {
             span.record("cluster.id", tracing::field::display(state.prepared.cluster));
         }
     }
 
-    /// A method marked "reads".
+    /// A method marked "reads". It answers before the caller stops waiting: a redis-server that hangs is not to look like an
+    /// agent that is silent.
     async fn read<T, R, F, W>(&self, request: Request<T>, method: &'static str, work: W) -> Result<Response<R>, Status>
     where
         F: Future<Output = Result<R, Failure>>,
         W: FnOnce(Arc<Node>) -> F,
     {
         let span = self.enter(&request, method, Role::Reader)?;
-        let answer = work(Arc::clone(&self.0)).instrument(span).await;
-        Ok(Response::new(answer?))
+        let patience = deadline::patience(request.metadata());
+        let work = async {
+            let answer = timeout(patience, work(Arc::clone(&self.node))).await;
+            let late = || Failure::Unavailable(format!("redis-server did not answer within {patience:?}"));
+            answer.unwrap_or_else(|_| Err(late()))
+        };
+        Ok(Response::new(self.answered(work.instrument(span)).await?))
     }
 
     /// A method marked "changes": the request is read before the generation counts, and the work runs alone.
@@ -86,12 +105,12 @@ impl Service {
         let generation: Generation = metadata::generation(request.metadata())?;
         span.record("generation", generation.number());
         let checked = check(request.into_inner())?;
-        let change = self.0.change(generation, move |node| work(node, checked));
-        let done = change.instrument(span.clone()).await;
+        let change = self.node.change(generation, move |node| work(node, checked));
+        let done = self.answered(change.instrument(span.clone())).await;
         if method == "Prepare" {
             self.name_cluster(&span);
         }
-        let instance = self.0.instance();
+        let instance = self.node.instance();
         span.in_scope(|| match &done {
             Ok(()) => tracing::info!("{method} of instance {instance} is done"),
             Err(error) => tracing::warn!("{method} of instance {instance} failed: {error}"),
@@ -136,7 +155,7 @@ impl GuestAgent for Service {
         &self,
         request: Request<v1::ClusterMeetRequest>,
     ) -> Result<Response<v1::ClusterMeetResponse>, Status> {
-        let check = |request| input::meet(&request, self.0.address());
+        let check = |request| input::meet(&request, self.node.address());
         self.change(request, "ClusterMeet", check, Node::meet).await?;
         Ok(Response::new(v1::ClusterMeetResponse {}))
     }
@@ -185,7 +204,7 @@ impl GuestAgent for Service {
     }
 
     async fn prepare(&self, request: Request<v1::PrepareRequest>) -> Result<Response<v1::PrepareResponse>, Status> {
-        let check = |request| input::prepare(request, self.0.instance(), self.0.engines());
+        let check = |request| input::prepare(request, self.node.instance(), self.node.engines());
         self.change(request, "Prepare", check, Node::prepare).await?;
         Ok(Response::new(v1::PrepareResponse {}))
     }
@@ -194,7 +213,8 @@ impl GuestAgent for Service {
         &self,
         request: Request<v1::GetStatusRequest>,
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
-        self.read(request, "GetStatus", async |node: Arc<Node>| node.status().await).await
+        let patience = deadline::patience(request.metadata());
+        self.read(request, "GetStatus", async |node: Arc<Node>| node.status(patience / 2).await).await
     }
 
     async fn get_topology(

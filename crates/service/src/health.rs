@@ -22,10 +22,13 @@ impl Health {
     {
         let health = Self::default();
         let (found, stop) = (health.clone(), shutdown.token().clone());
+        // Its turns are bounded whatever it asks: it stands for the threads that do the daemon's work.
+        let turns = shutdown.pulses().count("look at what the daemon depends on", 6 * EVERY);
         shutdown.tasks().spawn(stop.run_until_cancelled_owned(async move {
             let mut ticks = tokio::time::interval(EVERY);
             loop {
                 ticks.tick().await;
+                turns.add();
                 let answer = tokio::time::timeout(EVERY, ask()).await;
                 found
                     .put(answer.unwrap_or_else(|_| Err("what it depends on does not answer in time".to_owned())).err());

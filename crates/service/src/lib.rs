@@ -10,6 +10,7 @@ pub mod logs;
 mod mask;
 pub mod metrics;
 pub mod notify;
+pub mod pulse;
 pub mod run;
 pub mod secrets;
 pub mod shutdown;

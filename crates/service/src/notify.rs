@@ -5,6 +5,8 @@ use std::future::pending;
 
 use sd_notify::NotifyState;
 
+use crate::pulse::{Pulses, Stuck};
+
 /// Tells systemd that the daemon serves. Called by the daemon's body once everything is bound.
 pub fn ready() {
     tell(NotifyState::Ready);
@@ -21,15 +23,25 @@ fn tell(state: NotifyState<'_>) {
     }
 }
 
-/// Pings systemd's watchdog at half of its period, for as long as this future is polled; with no watchdog it waits
-/// for ever. A runtime that no longer turns stops pinging, and systemd restarts the daemon.
-pub async fn watchdog() -> Infallible {
+/// Pings systemd's watchdog at half of its period, for as long as this future is polled and every loop of `pulses`
+/// turns; with no watchdog it waits for ever. A daemon that hangs stops pinging, and systemd restarts it.
+pub async fn watchdog(pulses: &Pulses) -> Infallible {
     let Some(period) = sd_notify::watchdog_enabled().map(|limit| limit / 2).filter(|period| !period.is_zero()) else {
         return pending().await;
     };
     let mut ticks = tokio::time::interval(period);
+    let mut stuck = None;
     loop {
         ticks.tick().await;
-        tell(NotifyState::Watchdog);
+        let now = pulses.stuck();
+        match &now {
+            None => tell(NotifyState::Watchdog),
+            Some(Stuck { name, silent }) if stuck.is_none() => {
+                let seconds = silent.as_secs();
+                tracing::error!("the {name} has not turned for {seconds} s: systemd's watchdog is told nothing");
+            }
+            Some(_) => {}
+        }
+        stuck = now;
     }
 }

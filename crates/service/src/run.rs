@@ -20,7 +20,8 @@ const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
 /// Runs a daemon: parses its arguments, loads its configuration, starts logs and a runtime, and polls `body` with
 /// arguments, configuration and a [`Shutdown`] that SIGTERM and SIGINT begin.
 ///
-/// When the body has ended, what it spawned on the shutdown's tracker has ten seconds to end. Exit codes: 0 done, 1
+/// When the body has ended, what it spawned on the shutdown's tracker has ten seconds to end; a second signal ends the
+/// daemon at once. Exit codes: 0 done, 1
 /// failed (one sentence says why), 2 wrong arguments, 64 bad configuration.
 pub fn run<A, C, B, F>(body: B) -> ExitCode
 where
@@ -114,8 +115,8 @@ async fn supervise<F: Future<Output = anyhow::Result<()>>>(body: impl FnOnce(Shu
     let body = Box::pin(body(shutdown.clone()));
     let result = tokio::select! {
         result = body => result,
-        never = signals.begin_at_first(&shutdown) => match never {},
-        never = notify::watchdog() => match never {},
+        () = signals.heed(&shutdown) => return Ok(()),
+        never = notify::watchdog(shutdown.pulses()) => match never {},
     };
     let left = tokio::select! {
         drain = shutdown.drain(DRAIN_DEADLINE) => drain,

@@ -1,6 +1,6 @@
-//! An orderly end: one token that says stop, one tracker of what is still running.
+//! An orderly end: one token that says stop, one tracker of what is still running, and the loops that have to turn until
+//! then.
 
-use std::convert::Infallible;
 use std::io;
 use std::time::Duration;
 
@@ -8,11 +8,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::pulse::Pulses;
+
 /// The daemon's wish to stop and the work that has to end first. Clones speak of the same daemon.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
     token: CancellationToken,
     tasks: TaskTracker,
+    pulses: Pulses,
 }
 
 /// How a drain ended.
@@ -38,6 +41,11 @@ impl Shutdown {
     /// Where the daemon's background work is spawned: [`drain`](Self::drain) waits for it.
     pub fn tasks(&self) -> &TaskTracker {
         &self.tasks
+    }
+
+    /// The loops that have to turn for as long as the daemon is not asked to stop.
+    pub fn pulses(&self) -> &Pulses {
+        &self.pulses
     }
 
     /// Asks everything to stop; does not wait.
@@ -85,16 +93,14 @@ impl StopSignals {
         }
     }
 
-    /// Begins `shutdown` at the first signal; later ones change nothing.
-    pub async fn begin_at_first(&mut self, shutdown: &Shutdown) -> Infallible {
-        loop {
-            let name = self.next().await;
-            if !shutdown.token().is_cancelled() {
-                tracing::info!(signal = name, "stopping: {name} received");
-                crate::notify::stopping();
-                shutdown.begin();
-            }
-        }
+    /// Begins `shutdown` at the first signal. Returns at the second: whoever asks again does not want to wait.
+    pub async fn heed(&mut self, shutdown: &Shutdown) {
+        let name = self.next().await;
+        tracing::info!(signal = name, "stopping: {name} received");
+        crate::notify::stopping();
+        shutdown.begin();
+        let name = self.next().await;
+        tracing::warn!(signal = name, "stopping at once: {name} received again");
     }
 }
 

@@ -3,8 +3,9 @@
 use redtrove_core::Timestamp;
 use redtrove_engine::ports::{ANSWERS_KEPT, KeptAnswer, RequestKey, StoreError, SubmitError};
 
-use crate::backend::{Backend, Columns, SqlStore, Tx, printed, values};
+use crate::backend::{Backend, Columns, SqlStore, printed, values};
 use crate::rows;
+use crate::session::Tx;
 
 const ANSWER: &str = "SELECT * FROM answers WHERE id = ?";
 

@@ -1,21 +1,26 @@
-//! What the statements stand on: a store generic over its database, transactions, values in and rows out.
+//! What the statements stand on: a store generic over its database, values in and rows out.
 //!
 //! Every statement is written once, with `?` placeholders and columns of text and integers, which both databases
 //! read alike. What differs between them is what [`Backend`] asks for.
 
 use std::fmt;
 use std::future::Future;
+use std::time::Duration;
 
 use redtrove_core::Timestamp;
-use redtrove_engine::ports::{StoreError, SubmitError};
-use sqlx::{Database, Pool, SqlSafeStr, SqlStr, Transaction};
-use tokio::time::{Duration, sleep};
+use redtrove_engine::ports::StoreError;
+use sqlx::{Database, Pool, SqlStr};
+
+use crate::passing::retried;
+use crate::session::{Session, Tx};
 
 /// One kind of database.
 pub trait Backend: Send + Sync + 'static {
     /// The driver.
     type Db: Database<Row: Columns>;
 
+    /// How long the answer to a statement may take: longer than one of ours ever waits for a lock.
+    const ANSWERS_WITHIN: Duration;
     /// Begins a transaction that writes.
     const BEGIN: &'static str;
     /// Reads the database's clock: `now`, in milliseconds.
@@ -35,6 +40,12 @@ pub trait Backend: Send + Sync + 'static {
 
     /// What an error means for whoever waits for the answer.
     fn classify(error: sqlx::Error) -> StoreError;
+
+    /// Runs what begins or ends a transaction.
+    fn run(
+        connection: &mut <Self::Db as Database>::Connection,
+        sql: &'static str,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
     /// Runs a statement; the number of rows that it matched.
     fn execute(
@@ -77,6 +88,13 @@ macro_rules! drive {
         }
     };
     (statements $Db:ty) => {
+        async fn run(
+            connection: &mut <$Db as sqlx::Database>::Connection,
+            sql: &'static str,
+        ) -> Result<(), sqlx::Error> {
+            sqlx::Executor::execute(connection, sqlx::raw_sql(sql)).await.map(drop)
+        }
+
         async fn execute(
             connection: &mut <$Db as sqlx::Database>::Connection,
             sql: sqlx::SqlStr,
@@ -191,18 +209,13 @@ pub struct SqlStore<B: Backend> {
 impl<B: Backend> SqlStore<B> {
     /// Begins a transaction.
     pub(crate) async fn begin(&self) -> Result<Tx<B>, StoreError> {
-        let inner = self.writers.begin_with(B::BEGIN).await.map_err(B::classify)?;
-        let mut tx = Tx { inner, now: Timestamp(0) };
-        let clock = tx.one(B::NOW, values![]).await?;
-        tx.now = clock_of(clock.as_ref())?;
-        Ok(tx)
+        Tx::begin(&self.writers).await
     }
 
     /// The rows of one query, which sees one state of the database.
     pub(crate) async fn rows(&self, sql: &'static str, values: Vec<Value>) -> Result<Vec<RowOf<B>>, StoreError> {
-        let mut connection = self.readers.acquire().await.map_err(B::classify)?;
         tracing::trace!(sql, "a query");
-        B::fetch(&mut connection, sql, values).await.map_err(B::classify)
+        retried!(async { Session::<B>::acquire(&self.readers).await?.rows(sql, values.clone()).await })
     }
 
     /// The first row of a query.
@@ -216,97 +229,13 @@ impl<B: Backend> SqlStore<B> {
     }
 }
 
-fn clock_of(row: Option<&impl Columns>) -> Result<Timestamp, StoreError> {
+/// The time that a row of [`Backend::NOW`] says.
+pub(crate) fn clock_of(row: Option<&impl Columns>) -> Result<Timestamp, StoreError> {
     match row.map(|row| row.integer("now")) {
         Some(Ok(Some(now))) => Ok(Timestamp(now)),
         other => Err(StoreError::Corrupt { what: "clock", value: format!("{other:?}") }),
     }
 }
-
-/// A transaction that writes. It is rolled back unless it is committed.
-pub(crate) struct Tx<B: Backend> {
-    inner: Transaction<'static, B::Db>,
-    /// The database's time when it began: every time it writes or compares with. A wait for a lock makes it late,
-    /// which only makes leases shorter and claims rarer.
-    pub(crate) now: Timestamp,
-}
-
-impl<B: Backend> Tx<B> {
-    /// Runs a statement; the number of rows that it matched, whether or not they changed.
-    pub(crate) async fn execute(&mut self, sql: impl SqlSafeStr + Send, values: Vec<Value>) -> Result<u64, StoreError> {
-        let sql = sql.into_sql_str();
-        tracing::trace!(sql = sql.as_str(), "a statement");
-        B::execute(&mut self.inner, sql, values).await.map_err(B::classify)
-    }
-
-    /// All rows of a query.
-    pub(crate) async fn rows(&mut self, sql: &'static str, values: Vec<Value>) -> Result<Vec<RowOf<B>>, StoreError> {
-        tracing::trace!(sql, "a query of a transaction");
-        B::fetch(&mut self.inner, sql, values).await.map_err(B::classify)
-    }
-
-    /// The first row of a query.
-    pub(crate) async fn one(&mut self, sql: &'static str, values: Vec<Value>) -> Result<Option<RowOf<B>>, StoreError> {
-        Ok(self.rows(sql, values).await?.into_iter().next())
-    }
-
-    /// Makes it last.
-    pub(crate) async fn commit(self) -> Result<(), StoreError> {
-        self.inner.commit().await.map_err(B::classify)
-    }
-}
-
-/// The source of an error that a transaction met because another one was in its way: it was rolled back, and may
-/// be run again as a whole at once.
-#[derive(Debug, thiserror::Error)]
-#[error("another transaction was in the way")]
-pub(crate) struct Clash(#[source] pub(crate) sqlx::Error);
-
-/// An error that may be a [`Clash`].
-pub(crate) trait MayClash {
-    /// Whether it is one.
-    fn is_clash(&self) -> bool;
-}
-
-impl MayClash for StoreError {
-    fn is_clash(&self) -> bool {
-        matches!(self, Self::Unavailable(source) if source.is::<Clash>())
-    }
-}
-
-impl MayClash for SubmitError {
-    fn is_clash(&self) -> bool {
-        matches!(self, Self::Store(error) if error.is_clash())
-    }
-}
-
-/// How often a transaction is run again after a clash.
-const MOST_RETRIES: u32 = 6;
-
-/// Waits before a transaction that clashed is run again; false if it was run often enough.
-pub(crate) async fn again(retries: &mut u32, error: &impl MayClash) -> bool {
-    if !error.is_clash() || *retries >= MOST_RETRIES {
-        return false;
-    }
-    // The winner needs a moment; each loser waits longer than the time before, so that they fall apart.
-    sleep(Duration::from_millis(5 << *retries)).await;
-    *retries += 1;
-    true
-}
-
-/// Runs a transaction, and again as long as others are in its way.
-macro_rules! retried {
-    ($transaction:expr) => {{
-        let mut retries = 0;
-        loop {
-            match $transaction.await {
-                Err(error) if $crate::backend::again(&mut retries, &error).await => {}
-                result => break result,
-            }
-        }
-    }};
-}
-pub(crate) use retried;
 
 #[cfg(test)]
 mod tests {

@@ -35,6 +35,15 @@ pub enum ConnectError {
     /// Another migration has been under way for too long to wait for it.
     #[error("another migration of the database is under way")]
     Locked,
+    /// A migration broke off half way that this program does not know, or knows otherwise.
+    #[error(
+        "migration {at} of the database's schema broke off half way, and it is another release's: run \
+         `redtrove-taskmanager db migrate` of that release, which goes on where it stopped"
+    )]
+    Unfinished {
+        /// The migration.
+        at: i64,
+    },
     /// A migration failed.
     #[error("the database's schema cannot be brought up to date")]
     Migration(#[source] MigrateError),
@@ -61,7 +70,7 @@ fn kind(connection: &str) -> Result<Kind, ConnectError> {
 
 /// Opens the database of an address: `sqlite:///var/lib/redtrove/redtrove.db`, `mysql://user:password@host/name`.
 ///
-/// Never changes the schema: where it is not the current one, the error names the command that does.
+/// Never changes the schema: where this program cannot work with it, the error names the command that helps.
 pub async fn connect(connection: &str) -> Result<Arc<dyn Store>, ConnectError> {
     Ok(match kind(connection)? {
         Kind::Sqlite => Arc::new(SqliteStore::connect(connection).await?),
@@ -69,7 +78,8 @@ pub async fn connect(connection: &str) -> Result<Arc<dyn Store>, ConnectError> {
     })
 }
 
-/// Brings the schema up to date. May run at any time and any number of times, several at once included.
+/// Brings the schema up to date, and what broke off before to its end. May run at any time and any number of times, several
+/// at once included, and while daemons run.
 pub async fn migrate(connection: &str) -> Result<(), ConnectError> {
     match kind(connection)? {
         Kind::Sqlite => SqliteStore::migrate(connection).await,

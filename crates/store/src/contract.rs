@@ -9,6 +9,7 @@ mod catalogue;
 mod debts;
 mod delete;
 mod grow;
+pub mod hammer;
 mod leases;
 mod log;
 mod monitor;
@@ -16,6 +17,7 @@ mod operators;
 mod quota;
 mod shrink;
 mod submit;
+mod upkeep;
 
 use std::fmt;
 use std::future::Future;
@@ -99,6 +101,12 @@ macro_rules! for_each_case {
             debts::a_held_back_machine_is_not_rubbish,
             debts::a_deleted_cluster_owes_nothing,
             debts::nobody_is_in_the_way_of_another,
+            upkeep::when_members_were_last_looked_at_is_known,
+            upkeep::the_slots_that_clusters_serve_are_kept,
+            upkeep::what_has_not_ended_is_listed_with_its_lease,
+            upkeep::a_sound_database_has_nothing_to_be_put_right,
+            upkeep::orphans_keep_the_time_of_their_first_look,
+            upkeep::instances_without_a_row_are_told_from_deleted_ones,
             leases::racing_claims_are_won_once,
             leases::a_valid_lease_keeps_others_out,
             leases::an_expired_lease_goes_to_the_next,
@@ -108,6 +116,7 @@ macro_rules! for_each_case {
             leases::a_token_rises_past_what_was_seen,
             leases::tokens_grow_over_the_tasks_of_a_cluster,
             leases::claimable_tasks_come_oldest_first,
+            leases::the_next_that_may_be_claimed_is_known_before,
             leases::a_task_past_its_deadline_is_claimable,
             log::a_record_keeps_all_that_belongs_to_it,
             log::a_record_that_comes_again_changes_nothing,
@@ -126,6 +135,7 @@ macro_rules! for_each_case {
             monitor::what_was_heard_is_kept,
             monitor::deleted_instances_are_known_by_their_rows,
             monitor::the_clock_is_the_databases,
+            hammer::sixteen_workers_at_once_keep_the_books,
         }
     };
 }

@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use redtrove_core::{ClusterId, InstanceId, NodeId};
 use redtrove_engine::ports::{RemovedNode, StoreError};
 
-use crate::backend::{Backend, SqlStore, Tx, printed, values};
+use crate::backend::{Backend, SqlStore, printed, values};
 use crate::rows;
+use crate::session::Tx;
 
 /// Removed nodes, one row a debtor; what follows says which.
 macro_rules! removed_nodes {

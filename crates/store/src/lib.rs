@@ -2,7 +2,8 @@
 //!
 //! [`connect`] opens a database by its address, [`migrate`] makes and changes its schema; daemons only ever do the
 //! first. The statements are written once for both databases (`submit`, `quota`, `answers`, `tasks`, `log`, `debts`,
-//! `reading`, `operators`, `catalogue`, `monitor`), over the little that differs (`backend`, `sqlite`, `mariadb`).
+//! `reading`, `operators`, `catalogue`, `monitor`, `upkeep`), over the little that differs (`backend`, `sqlite`,
+//! `mariadb`), on connections that may be lost at any moment (`session`, `passing`).
 //!
 //! Three rules keep it right with any number of processes. Every write of a task carries its lease's token, and a
 //! write that matches no row undoes its whole transaction. Whoever locks several tables goes in the order answer,
@@ -13,6 +14,7 @@ mod answers;
 mod backend;
 mod catalogue;
 mod connect;
+mod continuing;
 #[cfg(feature = "contract")]
 pub mod contract;
 mod debts;
@@ -20,14 +22,17 @@ mod log;
 mod mariadb;
 mod monitor;
 mod operators;
+mod passing;
 mod quota;
 mod reading;
 mod rows;
 mod schema;
+mod session;
 mod sqlite;
 mod store;
 mod submit;
 mod tasks;
+mod upkeep;
 
 pub use backend::SqlStore;
 pub use connect::{ConnectError, connect, health, migrate, schema_state};

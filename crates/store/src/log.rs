@@ -6,9 +6,10 @@ use redtrove_core::{ClusterId, InstanceId, TaskId};
 use redtrove_engine::ports::{Change, EndedStep, Ending, Lease, Outcome, Record, Resource, StoreError};
 use redtrove_engine::task::{TaskState, Verdict};
 
-use crate::backend::{Backend, SqlStore, Tx, cut, printed, values, whole};
+use crate::backend::{Backend, SqlStore, cut, printed, values, whole};
 use crate::debts::{forgive, leave, lock_cluster, pay};
 use crate::rows;
+use crate::session::Tx;
 use crate::submit::PRESENT;
 use crate::tasks::{fence, held};
 
@@ -45,6 +46,9 @@ const END_TASK: &str = concat!(
     "UPDATE tasks SET state = ?, fault = ?, ended = ?, lease_owner = NULL, lease_expires_at = NULL WHERE ",
     fence!()
 );
+
+/// How a task ended under this token.
+const ENDED: &str = "SELECT state, fault FROM tasks WHERE id = ? AND lease_token = ?";
 
 const MOVE_INSTANCE: &str =
     "UPDATE instances SET lifecycle = ?, updated = ? WHERE id = ? AND cluster_id = ? AND lifecycle = ?";
@@ -87,10 +91,7 @@ impl<B: Backend> SqlStore<B> {
         let now = tx.now;
         // The cluster before the task, as a delete that takes it over locks them.
         lock_cluster(&mut tx, lease.cluster).await?;
-        let (state, fault) = match &ending.outcome {
-            Outcome::Succeeded => (TaskState::Succeeded, None),
-            Outcome::Failed(fault) | Outcome::Refused(fault) => (TaskState::Failed, Some(cut(&fault.message))),
-        };
+        let (state, fault) = end_of(ending);
         let task = values![state.name(), fault, now, printed(lease.task), whole(lease.token)?];
         held(tx.execute(END_TASK, task).await?)?;
         let refused = matches!(ending.outcome, Outcome::Refused(_));
@@ -116,6 +117,24 @@ impl<B: Backend> SqlStore<B> {
         }
         lower_usages(&mut tx, lease.cluster, freed).await?;
         tx.commit().await
+    }
+
+    /// Whether the task has ended so, by an earlier run of what writes that.
+    pub(crate) async fn find_ending(&self, lease: &Lease, ending: &Ending) -> Result<Option<()>, StoreError> {
+        let Some(row) = self.row(ENDED, values![printed(lease.task), whole(lease.token)?]).await? else {
+            return Ok(None);
+        };
+        let (state, fault) = end_of(ending);
+        let same = rows::parsed::<TaskState>(&row, "state")? == state && rows::text(&row, "fault")?.as_deref() == fault;
+        Ok(same.then_some(()))
+    }
+}
+
+/// The state of a task that ended so, and what is kept of its fault.
+fn end_of(ending: &Ending) -> (TaskState, Option<&str>) {
+    match &ending.outcome {
+        Outcome::Succeeded => (TaskState::Succeeded, None),
+        Outcome::Failed(fault) | Outcome::Refused(fault) => (TaskState::Failed, Some(cut(&fault.message))),
     }
 }
 

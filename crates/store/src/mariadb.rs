@@ -6,9 +6,12 @@ use std::time::Duration;
 use redtrove_engine::ports::StoreError;
 use sqlx::mysql::{MySql, MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlPoolOptions, MySqlRow};
 use sqlx::{ConnectOptions, Connection, Executor};
+use tokio::time::timeout;
 
-use crate::backend::{Backend, Clash, Columns, SqlStore, drive, values};
+use crate::backend::{Backend, Columns, SqlStore, drive, values};
 use crate::connect::ConnectError;
+use crate::continuing;
+use crate::passing::Passing;
 use crate::schema::{self, SchemaState};
 
 /// MariaDB as a backend.
@@ -40,6 +43,7 @@ const SESSION: [&str; 2] = [
 impl Backend for MariaDbBackend {
     type Db = MySql;
 
+    const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
     const BEGIN: &'static str = "START TRANSACTION";
     const NOW: &'static str = "SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) AS now";
     const FIND_MIGRATIONS: &'static str = "SELECT table_name AS found FROM information_schema.tables \
@@ -58,19 +62,19 @@ impl Backend for MariaDbBackend {
          VALUES (?, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE seq = seq";
 
     fn classify(error: sqlx::Error) -> StoreError {
-        let number = match &error {
-            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
-                return StoreError::Unavailable(error.into());
-            }
-            sqlx::Error::Database(database) => {
-                database.try_downcast_ref::<MySqlDatabaseError>().map(MySqlDatabaseError::number)
-            }
-            _ => None,
+        let meaning = match &error {
+            sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => Meaning::Lost,
+            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => Meaning::Passing,
+            sqlx::Error::Database(database) => database
+                .try_downcast_ref::<MySqlDatabaseError>()
+                .map_or(Meaning::Lasting, |error| meaning(error.number())),
+            _ => Meaning::Lasting,
         };
-        match number.map(meaning) {
-            Some(Meaning::Clash) => StoreError::Unavailable(Clash(error).into()),
-            Some(Meaning::Passing) => StoreError::Unavailable(error.into()),
-            Some(Meaning::Lasting) | None => StoreError::Broken(error.into()),
+        match meaning {
+            Meaning::Clash => Passing::Clash(error).into(),
+            Meaning::Lost => Passing::Lost(error).into(),
+            Meaning::Passing => Passing::Other(error).into(),
+            Meaning::Lasting => StoreError::Broken(error.into()),
         }
     }
 
@@ -82,6 +86,7 @@ drive!(rows MySqlRow);
 #[derive(Debug, PartialEq, Eq)]
 enum Meaning {
     Clash,
+    Lost,
     Passing,
     Lasting,
 }
@@ -89,11 +94,14 @@ enum Meaning {
 /// What an error number says.
 fn meaning(number: u16) -> Meaning {
     match number {
-        // Deadlock, lock wait timeout, record changed since it was read.
-        1213 | 1205 | 1020 => Meaning::Clash,
-        // Too many connections (of all, of this user), shutting down, killed, disk full, read-only,
-        // a Galera node that is not ready.
-        1040 | 1203 | 1053 | 1317 | 1927 | 1021 | 1290 | 1047 => Meaning::Passing,
+        // Deadlock, lock wait timeout, record changed since it was read; a table changed by a migration.
+        1213 | 1205 | 1020 | 1412 | 1615 => Meaning::Clash,
+        // Shutting down, aborted, killed (the connection, the statement), trouble on the network.
+        1053 | 1152 | 1184 | 1927 | 1317 | 1158..=1161 => Meaning::Lost,
+        // Too many connections (of all, of this user), this host blocked after too many errors; no room: the disk, a
+        // file, a table; what the engine or a file says (5 and 28 among it); a COMMIT or ROLLBACK that failed;
+        // read-only; a Galera node that is not ready.
+        1040 | 1203 | 1129 | 1021 | 3 | 1026 | 1114 | 1030 | 1180 | 1181 | 1290 | 1836 | 1047 => Meaning::Passing,
         _ => Meaning::Lasting,
     }
 }
@@ -106,9 +114,9 @@ fn options(connection: &str) -> Result<MySqlConnectOptions, ConnectError> {
 }
 
 impl MariaDbStore {
-    /// Connects to the database of an address `mysql:…`, whose schema has to be the current one.
+    /// Connects to the database of an address `mysql:…`, whose schema has to be one that this program works with.
     pub async fn connect(connection: &str) -> Result<Self, ConnectError> {
-        Self::schema_state(connection).await?.require_current()?;
+        Self::schema_state(connection).await?.require_usable()?;
         let pool = MySqlPoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -129,7 +137,7 @@ impl MariaDbStore {
 
     /// Brings the schema up to date, holding a lock of the server.
     pub async fn migrate(connection: &str) -> Result<(), ConnectError> {
-        let mut connection = options(connection)?.connect().await.map_err(unreachable)?;
+        let mut connection = open(connection).await?;
         // It is given back when the session ends, whichever way that is.
         let locked = MariaDbBackend::fetch(&mut connection, LOCK, values![MIGRATION_TIMEOUT]).await;
         let locked = locked.map_err(unreachable)?;
@@ -138,20 +146,30 @@ impl MariaDbStore {
         }
         let mut migrator = schema::mariadb();
         migrator.set_locking(false);
+        continuing::finish(&mut connection, &migrator).await?;
         migrator.run_direct(None, &mut connection, false).await.map_err(ConnectError::Migration)?;
         connection.close().await.map_err(unreachable)
     }
 
     /// Where the schema is.
     pub async fn schema_state(connection: &str) -> Result<SchemaState, ConnectError> {
-        let mut connection: MySqlConnection = options(connection)?.connect().await.map_err(unreachable)?;
+        let mut connection = open(connection).await?;
         let state = SchemaState::read::<MariaDbBackend>(&mut connection, &schema::mariadb()).await?;
         connection.close().await.map_err(unreachable)?;
         Ok(state)
     }
 }
 
-fn unreachable(error: sqlx::Error) -> ConnectError {
+/// A connection outside of any pool.
+async fn open(connection: &str) -> Result<MySqlConnection, ConnectError> {
+    let options = options(connection)?;
+    match timeout(MariaDbBackend::ANSWERS_WITHIN, options.connect()).await {
+        Ok(opened) => opened.map_err(unreachable),
+        Err(_) => Err(ConnectError::Database(Passing::Silent(MariaDbBackend::ANSWERS_WITHIN).into())),
+    }
+}
+
+pub(crate) fn unreachable(error: sqlx::Error) -> ConnectError {
     ConnectError::Database(MariaDbBackend::classify(error))
 }
 
@@ -162,7 +180,8 @@ mod tests {
     #[test]
     fn a_deadlock_is_run_again_and_a_duplicate_is_not() {
         assert_eq!([1213, 1205, 1020].map(meaning), [Meaning::Clash, Meaning::Clash, Meaning::Clash]);
-        assert_eq!(meaning(1040), Meaning::Passing);
+        assert_eq!([1927, 1053, 1160].map(meaning), [Meaning::Lost, Meaning::Lost, Meaning::Lost]);
+        assert_eq!([1040, 1114].map(meaning), [Meaning::Passing, Meaning::Passing]);
         assert_eq!(meaning(1062), Meaning::Lasting);
     }
 }

@@ -9,7 +9,7 @@ use redtrove_engine::ports::StoreError;
 use crate::backend::{Backend, SqlStore, printed, values, whole};
 
 const TAKE_RIGHT: &str =
-    "UPDATE leases SET owner = ?, expires_at = ? WHERE name = ? AND (owner = ? OR expires_at <= ?)";
+    "UPDATE leases SET owner = ?, expires_at = ?, taken_at = ? WHERE name = ? AND (owner = ? OR expires_at <= ?)";
 
 const SET_HEARD: &str = "UPDATE instances \
     SET redis = ?, silent_since = ?, held_failed = ?, volume_used_mb = ?, updated = ? \
@@ -21,7 +21,7 @@ impl<B: Backend> SqlStore<B> {
         let mut tx = self.begin().await?;
         let now = tx.now;
         tx.execute(B::KEEP_LEASE, values![right]).await?;
-        let taken = tx.execute(TAKE_RIGHT, values![owner, now.after(length), right, owner, now]).await? > 0;
+        let taken = tx.execute(TAKE_RIGHT, values![owner, now.after(length), now, right, owner, now]).await? > 0;
         tx.commit().await?;
         Ok(taken)
     }

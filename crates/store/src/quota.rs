@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use redtrove_core::ProjectId;
 use redtrove_engine::ports::{Limits, NewInstance, Resource, StoreError, Usage};
 
-use crate::backend::{Backend, Columns, SqlStore, Tx, values};
+use crate::backend::{Backend, Columns, SqlStore, values};
 use crate::rows;
+use crate::session::Tx;
 
 /// Raises a usage if that keeps it within the limit: `in_use <= limit - amount` cannot overflow.
 const RAISE_USAGE: &str = "UPDATE quota_usages SET in_use = in_use + ? \

@@ -70,9 +70,10 @@ const NOT_HELD_PLACES: usize = 16;
 
 const TASK: &str = "SELECT * FROM tasks WHERE id = ?";
 
-const TASKS: &str = "SELECT * FROM tasks ORDER BY id DESC LIMIT ?";
+/// By the database's clock: ids come from those of the APIs, which may differ.
+const TASKS: &str = "SELECT * FROM tasks ORDER BY created DESC, id DESC LIMIT ?";
 
-const TASKS_OF_CLUSTER: &str = "SELECT * FROM tasks WHERE cluster_id = ? ORDER BY id DESC LIMIT ?";
+const TASKS_OF_CLUSTER: &str = "SELECT * FROM tasks WHERE cluster_id = ? ORDER BY created DESC, id DESC LIMIT ?";
 
 const STEPS: &str = "SELECT * FROM task_steps WHERE task_id = ? ORDER BY seq";
 

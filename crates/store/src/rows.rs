@@ -19,7 +19,7 @@ use crate::backend::Columns;
 macro_rules! cluster_columns {
     () => {
         "c.id AS c_id, c.project_id AS c_project_id, c.name AS c_name, c.task AS c_task, c.operation AS c_operation, \
-         c.version_id AS c_version_id, c.fault AS c_fault, c.created AS c_created, c.updated AS c_updated, \
+         c.version_id AS c_version_id, c.fault AS c_fault, c.slots_served AS c_slots_served, c.created AS c_created, c.updated AS c_updated, \
          c.locality AS c_locality, d.name AS d_name, v.name AS v_name"
     };
 }
@@ -134,6 +134,7 @@ pub(crate) fn cluster(row: &impl Columns) -> Result<Cluster, StoreError> {
         },
         locality: parsed_or_null(row, "c_locality")?,
         fault: text(row, "c_fault")?,
+        slots_served: number_or_null(row, "c_slots_served")?,
         created: time(row, "c_created")?,
         updated: time(row, "c_updated")?,
     })

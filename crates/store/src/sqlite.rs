@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::backend::{Backend, SqlStore, drive};
 use crate::connect::ConnectError;
+use crate::passing::Passing;
 use crate::schema::{self, SchemaState};
 
 /// SQLite as a backend.
@@ -45,6 +46,8 @@ const PAGE_CACHE: &str = "-512";
 impl Backend for SqliteBackend {
     type Db = Sqlite;
 
+    // Longer than a writer waits for another one.
+    const ANSWERS_WITHIN: Duration = Duration::from_secs(15);
     // A transaction that turns from reading to writing fails at once if another one wrote; one that says so at
     // its beginning waits.
     const BEGIN: &'static str = "BEGIN IMMEDIATE";
@@ -70,7 +73,7 @@ impl Backend for SqliteBackend {
             sqlx::Error::Database(database) => database.code().is_some_and(|code| is_passing(&code)),
             _ => false,
         };
-        if passing { StoreError::Unavailable(error.into()) } else { StoreError::Broken(error.into()) }
+        if passing { Passing::Other(error).into() } else { StoreError::Broken(error.into()) }
     }
 
     drive!(statements Sqlite);
@@ -118,9 +121,9 @@ fn ensure_file(path: &Path) -> Result<(), ConnectError> {
 }
 
 impl SqliteStore {
-    /// Opens the database of an address `sqlite:…`, whose schema has to be the current one.
+    /// Opens the database of an address `sqlite:…`, whose schema has to be one that this program works with.
     pub async fn connect(connection: &str) -> Result<Self, ConnectError> {
-        Self::schema_state(connection).await?.require_current()?;
+        Self::schema_state(connection).await?.require_usable()?;
         let options = options(connection)?;
         let pool = || {
             SqlitePoolOptions::new()
@@ -131,7 +134,7 @@ impl SqliteStore {
         };
         // SQLite has one writer at a time. Writers of this process queue for the one connection, in order, rather
         // than poll for the lock of the file.
-        let writers = pool().max_connections(1).min_connections(1).idle_timeout(None);
+        let writers = pool().max_connections(1).idle_timeout(None);
         let readers = pool().max_connections(readers());
         Ok(Self {
             writers: writers.connect_with(options.clone()).await.map_err(unreachable)?,

@@ -15,13 +15,15 @@ use redtrove_engine::ports::{
 };
 use redtrove_engine::task::{StepRecord, Task, Verdict};
 
-use crate::backend::{Backend, SqlStore, retried};
+use crate::backend::{Backend, SqlStore};
 use crate::debts::by_node;
+use crate::passing::{Retries, retried};
+use crate::tasks::Doubt;
 
 #[async_trait]
 impl<B: Backend> Store for SqlStore<B> {
     async fn create_cluster(&self, new: &NewCluster) -> Result<(), SubmitError> {
-        retried!(self.insert_cluster(new))
+        retried!(self.insert_cluster(new), or self.find_task(new.task.id))
     }
 
     async fn delete_cluster(
@@ -34,7 +36,7 @@ impl<B: Backend> Store for SqlStore<B> {
     }
 
     async fn grow_cluster(&self, growth: &Growth) -> Result<(Cluster, Vec<Instance>), SubmitError> {
-        retried!(self.insert_growth(growth))
+        retried!(self.insert_growth(growth), or self.find_growth(growth))
     }
 
     async fn shrink_cluster(
@@ -44,7 +46,7 @@ impl<B: Backend> Store for SqlStore<B> {
         task: &NewTask,
         answer: Option<&KeptAnswer>,
     ) -> Result<(), SubmitError> {
-        retried!(self.insert_shrink(project, cluster, task, answer))
+        retried!(self.insert_shrink(project, cluster, task, answer), or self.find_task(task.id))
     }
 
     async fn waive_verdict(&self, task: TaskId) -> Result<Option<Verdict>, StoreError> {
@@ -76,7 +78,7 @@ impl<B: Backend> Store for SqlStore<B> {
         cluster: ClusterId,
         answer: Option<&KeptAnswer>,
     ) -> Result<Option<TaskId>, SubmitError> {
-        retried!(self.end_operation(project, cluster, answer))
+        retried!(self.end_operation(project, cluster, answer), or self.find_reset(answer))
     }
 
     async fn cluster(&self, id: ClusterId) -> Result<Option<(Cluster, Vec<Instance>)>, StoreError> {
@@ -109,8 +111,13 @@ impl<B: Backend> Store for SqlStore<B> {
         self.read_claimable(limit).await
     }
 
+    async fn next_claimable(&self) -> Result<Option<Duration>, StoreError> {
+        self.read_next_claimable().await
+    }
+
     async fn claim(&self, task: TaskId, owner: &str, length: Duration) -> Result<Option<Claimed>, StoreError> {
-        retried!(self.take_lease(task, owner, length))
+        let doubt = Doubt::default();
+        retried!(self.take_lease(task, owner, length, &doubt))
     }
 
     async fn renew(&self, lease: &Lease, length: Duration) -> Result<(), StoreError> {
@@ -126,7 +133,8 @@ impl<B: Backend> Store for SqlStore<B> {
     }
 
     async fn raise_token(&self, lease: &Lease, seen: u64) -> Result<Lease, StoreError> {
-        retried!(self.outgrow(lease, seen))
+        let doubt = Doubt::default();
+        retried!(self.outgrow(lease, seen, &doubt))
     }
 
     async fn record(&self, lease: &Lease, record: &Record) -> Result<(), StoreError> {
@@ -134,7 +142,7 @@ impl<B: Backend> Store for SqlStore<B> {
     }
 
     async fn finish(&self, lease: &Lease, ending: &Ending) -> Result<(), StoreError> {
-        retried!(self.write_ending(lease, ending))
+        retried!(self.write_ending(lease, ending), or self.find_ending(lease, ending))
     }
 
     async fn task(&self, id: TaskId) -> Result<Option<Task>, StoreError> {
@@ -154,7 +162,14 @@ impl<B: Backend> Store for SqlStore<B> {
     }
 
     async fn add_version(&self, new: &NewVersion) -> Result<bool, StoreError> {
-        retried!(self.insert_version(new))
+        let mut retries = Retries::default();
+        loop {
+            match self.insert_version(new).await {
+                Err(error) if retries.again(&error).await => {}
+                Ok(false) if retries.lost() => return Ok(self.read_version(new.version_id).await?.is_some()),
+                result => return result,
+            }
+        }
     }
 
     async fn version(&self, id: DatastoreVersionId) -> Result<Option<DatastoreVersion>, StoreError> {

@@ -13,10 +13,11 @@ use redtrove_engine::task::TaskState;
 use sqlx::AssertSqlSafe;
 
 use crate::answers::keep_answer;
-use crate::backend::{Backend, SqlStore, Tx, Value, printed, values, whole};
+use crate::backend::{Backend, SqlStore, Value, printed, values, whole};
 use crate::debts::lock_cluster;
 use crate::quota::raise_usages;
 use crate::rows::{self, Params};
+use crate::session::Tx;
 
 /// The longest trace context that is kept; those of the W3C's version 00 have 55 characters.
 const LONGEST_TRACEPARENT: usize = 255;
@@ -36,6 +37,8 @@ const MOST_ROWS: usize = 100;
 const INSERT_TASK: &str = "INSERT INTO tasks \
     (id, cluster_id, kind, params, state, verdict_by, attempt, not_before, deadline, lease_token, request_id, \
     traceparent, created) VALUES (?, ?, ?, ?, 'pending', ?, 0, ?, ?, 0, ?, ?, ?)";
+
+const TASK_THERE: &str = "SELECT id FROM tasks WHERE id = ?";
 
 const BEGIN_OPERATION: &str = "UPDATE clusters SET task = ?, operation = ?, updated = ? \
     WHERE id = ? AND project_id = ? AND deleted = 0 AND task = ?";
@@ -102,13 +105,21 @@ impl<B: Backend> SqlStore<B> {
         if tx.execute(BEGIN_DELETE, taken).await? == 0 {
             let row = tx.one(FIND_OPERATION, values![printed(cluster), project.as_str()]).await?;
             let row = row.ok_or(SubmitError::NotFound)?;
-            return Ok(DeleteSubmitted::UnderWay(rows::parsed(&row, "operation")?));
+            let under_way: TaskId = rows::parsed(&row, "operation")?;
+            // It is this very one if the answer to its COMMIT was lost.
+            let ours = under_way == task.id;
+            return Ok(if ours { DeleteSubmitted::Taken } else { DeleteSubmitted::UnderWay(under_way) });
         }
         supersede(&mut tx, cluster, "superseded by a delete").await?;
         tx.execute(DELETE_INSTANCES, values![Lifecycle::Deleting.name(), now, printed(cluster)]).await?;
         insert_task(&mut tx, cluster, task).await?;
         tx.commit().await?;
         Ok(DeleteSubmitted::Taken)
+    }
+
+    /// Whether a submission was taken, by the id of its task.
+    pub(crate) async fn find_task(&self, task: TaskId) -> Result<Option<()>, StoreError> {
+        Ok(self.row(TASK_THERE, values![printed(task)]).await?.map(drop))
     }
 
     /// See `Store::reset_cluster`.
@@ -135,6 +146,13 @@ impl<B: Backend> SqlStore<B> {
         }
         tx.commit().await?;
         Ok(operation)
+    }
+
+    /// Whether a reset with an answer to be kept was taken. It is not known any more what it ended.
+    pub(crate) async fn find_reset(&self, answer: Option<&KeptAnswer>) -> Result<Option<Option<TaskId>>, StoreError> {
+        let Some(answer) = answer else { return Ok(None) };
+        let kept = self.read_answer(&answer.key.id).await?;
+        Ok((kept.as_ref() == Some(answer)).then_some(None))
     }
 }
 

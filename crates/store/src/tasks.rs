@@ -1,12 +1,14 @@
 //! Claims and leases: who works on a task, decided by one conditional UPDATE.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redtrove_core::TaskId;
 use redtrove_engine::ports::{Claimed, HIGHEST_SEEN, Lease, StoreError};
 
-use crate::backend::{Backend, SqlStore, Tx, printed, values, whole};
+use crate::backend::{Backend, SqlStore, printed, values, whole};
 use crate::rows;
+use crate::session::Tx;
 
 /// Tasks that may be claimed at `?` (twice).
 macro_rules! may_be_claimed {
@@ -25,6 +27,10 @@ macro_rules! fence {
 pub(crate) use fence;
 
 const CLAIMABLE: &str = concat!("SELECT id FROM tasks WHERE ", may_be_claimed!(), " ORDER BY created, id LIMIT ?");
+
+/// When the first task may be claimed that may not be at `?` (twice).
+const NEXT_CLAIMABLE: &str = "SELECT MIN(CASE WHEN lease_expires_at > not_before THEN lease_expires_at ELSE not_before END) \
+    AS due FROM tasks WHERE state IN ('pending', 'running') AND (not_before > ? OR lease_expires_at > ?)";
 
 const MAY_CLAIM: &str = concat!("SELECT cluster_id FROM tasks WHERE id = ? AND ", may_be_claimed!());
 
@@ -52,7 +58,20 @@ const RELEASE: &str =
 const EXPIRE: &str = "UPDATE tasks SET lease_expires_at = NULL \
     WHERE lease_owner = ? AND state = 'running' AND lease_expires_at IS NOT NULL";
 
+/// A claim whose answer was lost, so that nobody began.
+const UNCLAIM: &str = "UPDATE tasks SET lease_expires_at = NULL, attempt = attempt - 1 \
+    WHERE id = ? AND lease_owner = ? AND lease_token = ? AND state = 'running'";
+
+const HOLDS: &str = concat!("SELECT id FROM tasks WHERE ", fence!());
+
 const RAISE: &str = concat!("UPDATE tasks SET lease_token = ? WHERE ", fence!());
+
+/// A token that was written by a transaction whose end is not known, if there is one.
+pub(crate) type Doubt = Mutex<Option<u64>>;
+
+fn doubted(doubt: &Doubt) -> MutexGuard<'_, Option<u64>> {
+    doubt.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 impl<B: Backend> SqlStore<B> {
     /// See `Store::claimable`.
@@ -62,15 +81,27 @@ impl<B: Backend> SqlStore<B> {
         rows.iter().map(|row| rows::parsed(row, "id")).collect()
     }
 
-    /// See `Store::claim`.
+    /// See `Store::next_claimable`.
+    pub(crate) async fn read_next_claimable(&self) -> Result<Option<Duration>, StoreError> {
+        let now = self.clock().await?;
+        let row = rows::present(self.row(NEXT_CLAIMABLE, values![now, now]).await?, "next claimable task")?;
+        Ok(rows::time_or_null(&row, "due")?.map(|due| due.since(now)))
+    }
+
+    /// See `Store::claim`. With a token in doubt, what that claimed is given back first: whoever runs the task with it,
+    /// if anybody does, finds the lease lost.
     pub(crate) async fn take_lease(
         &self,
         task: TaskId,
         owner: &str,
         length: Duration,
+        doubt: &Doubt,
     ) -> Result<Option<Claimed>, StoreError> {
         let mut tx = self.begin().await?;
-        let now = tx.now;
+        let (now, doubtful) = (tx.now, *doubted(doubt));
+        if let Some(token) = doubtful {
+            tx.execute(UNCLAIM, values![printed(task), owner, whole(token)?]).await?;
+        }
         // A look first, so that the many who come too late write nothing. It decides nothing.
         let Some(row) = tx.one(MAY_CLAIM, values![printed(task), now, now]).await? else { return Ok(None) };
         let cluster = rows::parsed(&row, "cluster_id")?;
@@ -83,6 +114,7 @@ impl<B: Backend> SqlStore<B> {
         }
         let row = rows::present(tx.one(TASK, values![printed(task)]).await?, "task")?;
         let claimed = rows::task(&row)?;
+        *doubted(doubt) = Some(token);
         tx.commit().await?;
         Ok(Some(Claimed {
             lease: Lease { task, cluster, token },
@@ -117,15 +149,22 @@ impl<B: Backend> SqlStore<B> {
     }
 
     /// See `Store::raise_token`.
-    pub(crate) async fn outgrow(&self, lease: &Lease, seen: u64) -> Result<Lease, StoreError> {
+    pub(crate) async fn outgrow(&self, lease: &Lease, seen: u64, doubt: &Doubt) -> Result<Lease, StoreError> {
         if seen > HIGHEST_SEEN {
             return Err(StoreError::Broken(format!("a guest says that it has seen generation {seen}").into()));
         }
         let seen = whole(seen)?;
         let mut tx = self.begin().await?;
+        let doubtful = *doubted(doubt);
+        if let Some(token) = doubtful
+            && tx.one(HOLDS, values![printed(lease.task), whole(token)?]).await?.is_some()
+        {
+            return Ok(Lease { token, ..lease.clone() });
+        }
         tx.execute(HIGHER_TOKEN, values![seen, seen, printed(lease.cluster)]).await?;
         let token = read_token(&mut tx, lease.cluster).await?;
         held(tx.execute(RAISE, values![whole(token)?, printed(lease.task), whole(lease.token)?]).await?)?;
+        *doubted(doubt) = Some(token);
         tx.commit().await?;
         Ok(Lease { token, ..lease.clone() })
     }

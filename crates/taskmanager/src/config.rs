@@ -1,6 +1,7 @@
 //! taskmanager.toml.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use redtrove_compute::LocalConfig;
 use redtrove_guest_rpc::DEFAULT_PORT;
@@ -56,6 +57,10 @@ pub struct Taskmanager {
     pub agent_heartbeat_time: Seconds,
     /// How long a task stays claimed by a taskmanager that does not answer any more, seconds. Default 30.
     pub lease_seconds: Seconds,
+    /// How long the machine of an instance that was deleted may stay before it is removed, seconds. Default 30.
+    pub deleted_machine_grace: Seconds,
+    /// How long a machine stays that no row knows, seconds; 0 is for ever. Default 604800, a week.
+    pub unknown_machine_grace: u32,
     /// How long redis-server must have been up on every node before a cluster forms, seconds. Default 0: form at
     /// once. Other values are for measurements.
     pub min_uptime_before_forming: u32,
@@ -71,8 +76,17 @@ impl Default for Taskmanager {
             agent_call_high_timeout: Seconds::clamped(180),
             agent_heartbeat_time: Seconds::clamped(10),
             lease_seconds: Seconds::clamped(30),
+            deleted_machine_grace: Seconds::clamped(30),
+            unknown_machine_grace: 604_800,
             min_uptime_before_forming: 0,
         }
+    }
+}
+
+impl Taskmanager {
+    /// How long a machine stays that no row knows; absent if for ever.
+    pub fn unknown_machine_grace(&self) -> Option<Duration> {
+        (self.unknown_machine_grace > 0).then(|| Duration::from_secs(self.unknown_machine_grace.into()))
     }
 }
 

@@ -21,13 +21,17 @@ use crate::{metrics, wake};
 /// The pause between two looks for tasks, while messages bring them, and while nothing else does.
 const SWEEP_WITH_BROKER: Duration = Duration::from_secs(5);
 const SWEEP_WITHOUT_BROKER: Duration = Duration::from_millis(200);
-/// The pause between two looks for machines that no row wants.
+/// The longest pause between two looks for machines that no row wants.
 const ORPHANS_EVERY: Duration = Duration::from_secs(30);
 /// The pause between two looks at the provider's flavors.
 const FLAVORS_EVERY: Duration = Duration::from_secs(60);
 
-/// How long work that heeds the wish to stop may take to end: a database or a provider that hangs does not hold the
-/// daemon.
+/// How long the sweeper may take for one turn, its waits for a database that is slow or away included. One that takes
+/// longer hangs, and systemd is to know.
+const SWEEPER_TURNS_WITHIN: Duration = Duration::from_secs(120);
+
+/// How long work that heeds the wish to stop may take to end: a step that takes longer than the engine lets it, a
+/// database or a provider that hangs do not hold the daemon.
 const LAST_WORK: Duration = Duration::from_secs(10);
 
 /// Runs the taskmanager until `shutdown`.
@@ -45,9 +49,11 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let numbers = Arc::new(Metrics::new(Config::DAEMON, env!("CARGO_PKG_VERSION")));
     let bus = consumer.as_ref().map(|consumer| (consumer.connected(), consumer.dead_letters()));
     metrics::register(&numbers, engine.clone(), bus);
+    let watched = Arc::clone(&world.store);
+    let health = Health::watch(&shutdown, move || redtrove_store::health(Arc::clone(&watched)));
+    let turning = engine.clone();
+    shutdown.pulses().watch("sweeper", SWEEPER_TURNS_WITHIN, move || turning.turns());
     if let Some(monitoring) = &config.monitoring {
-        let store = Arc::clone(&world.store);
-        let health = Health::watch(&shutdown, move || redtrove_store::health(Arc::clone(&store)));
         redtrove_service::metrics::serve(monitoring, numbers, move || health.check(), &shutdown).await?;
     }
     notify::ready();
@@ -70,7 +76,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
         );
         engine.drained().await;
     };
-    match shutdown.work(LAST_WORK, work).await {
+    match shutdown.work(LAST_WORK, Box::pin(work)).await {
         Some(()) => info!("taskmanager {owner} has stopped"),
         None => {
             warn!("taskmanager {owner} stops without having given back everything; what is left runs out by itself")
@@ -83,6 +89,14 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
 pub(crate) async fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
     let url = config.database.url()?;
     redtrove_store::connect(url.expose_secret()).await.context("the database cannot be used")
+}
+
+/// Opens everything that the configuration names, for somebody who runs no tasks.
+pub(crate) async fn open_world(config: &Config) -> anyhow::Result<World> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let store = open_store(config).await?;
+    let compute = Arc::new(open_compute(config, &clock)?);
+    Ok(World { store, compute, guests: open_guests(config)?, clock })
 }
 
 fn open_compute(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<Local> {
@@ -126,7 +140,9 @@ fn options(config: &Config, owner: &str) -> Options {
         },
         look_within: taskmanager.agent_call_low_timeout.duration() / 3,
         sweep_every: if config.bus.is_some() { SWEEP_WITH_BROKER } else { SWEEP_WITHOUT_BROKER },
-        orphans_every: ORPHANS_EVERY,
+        orphans_every: ORPHANS_EVERY.min(taskmanager.deleted_machine_grace.duration()),
+        deleted_machine_grace: taskmanager.deleted_machine_grace.duration(),
+        unknown_machine_grace: taskmanager.unknown_machine_grace(),
         heartbeat: taskmanager.agent_heartbeat_time.duration(),
     }
 }

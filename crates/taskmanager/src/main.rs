@@ -39,7 +39,7 @@ fn main() -> ExitCode {
 
 fn do_verb(common: &CommonArgs, command: &Command) -> ExitCode {
     let error = match verbs::run(common, command, &mut io::stdout().lock()) {
-        Ok(()) => return ExitCode::SUCCESS,
+        Ok(code) => return code,
         Err(error) => error,
     };
     // A reader that has seen enough, such as head, is no trouble.
@@ -50,5 +50,5 @@ fn do_verb(common: &CommonArgs, command: &Command) -> ExitCode {
     // Nobody is left to tell if even this fails.
     let _ = writeln!(io::stderr(), "redtrove-taskmanager: {error:#}");
     let bad_config = error.chain().any(|cause| cause.is::<ConfigError>());
-    ExitCode::from(if bad_config { EXIT_BAD_CONFIG } else { 1 })
+    ExitCode::from(if bad_config { EXIT_BAD_CONFIG } else { command.exit_of_trouble() })
 }

@@ -35,6 +35,17 @@ impl Collector for Numbers {
         let gauge = ConstGauge::new(running);
         let help = "Tasks that run here now";
         gauge.encode(encoder.encode_descriptor("tasks_running", help, None, gauge.metric_type())?)?;
+        for (name, help, value) in [
+            ("orphans", "Things that the provider holds and no row wants", self.engine.seen().orphans()),
+            (
+                "clusters_unserved",
+                "Clusters whose slots are not all served, where the monitor is",
+                self.engine.seen().unserved(),
+            ),
+        ] {
+            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
         for (name, help, count) in self.engine.counts().list() {
             let counter = ConstCounter::new(count);
             counter.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;

@@ -1,10 +1,12 @@
-//! The operator's verbs: `db`, `datastore`, `task`, `pki`. Each says what it did, or in one sentence why it did not.
+//! The operator's verbs: `db`, `datastore`, `task`, `doctor`, `pki`. Each says what it did, or in one sentence why it did not.
 
 mod datastore;
 mod db;
+mod doctor;
 mod task;
 
 use std::io::Write;
+use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Subcommand;
@@ -29,12 +31,20 @@ pub enum Command {
     /// Tasks and their step logs.
     #[command(subcommand)]
     Task(task::TaskCommand),
+    /// Show what is wrong that nothing running is about to put right. Exits with 0 if there is nothing, 1 if something is
+    /// left, 2 if it cannot look.
+    Doctor(doctor::DoctorArgs),
     /// Certificates.
     #[command(subcommand)]
     Pki(PkiCommand),
 }
 
 impl Command {
+    /// The exit code of trouble: the doctor's 1 says that it has found something.
+    pub fn exit_of_trouble(&self) -> u8 {
+        if matches!(self, Self::Doctor(_)) { 2 } else { 1 }
+    }
+
     /// Whether it is a verb, which ends; running the daemon is none.
     pub fn is_verb(&self) -> bool {
         !matches!(self, Self::Run)
@@ -42,19 +52,22 @@ impl Command {
 }
 
 /// Does what was asked, and says in `out` what came of it.
-pub fn run(common: &CommonArgs, command: &Command, out: &mut dyn Write) -> anyhow::Result<()> {
+pub fn run(common: &CommonArgs, command: &Command, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     if let Command::Pki(pki) = command {
-        return pki.run(SystemClock.now(), out);
+        pki.run(SystemClock.now(), out)?;
+        return Ok(ExitCode::SUCCESS);
     }
     let config: Config = load_checked(&common.config_path(Config::DAEMON))?;
     tls::install_crypto_provider();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.context("the runtime cannot be started")?.block_on(async {
         match command {
-            Command::Db(db) => db::run(&config, db, out).await,
-            Command::Datastore(datastore) => datastore::run(&config, datastore, out).await,
-            Command::Task(task) => task::run(&config, task, out).await,
-            Command::Run | Command::Pki(_) => Ok(()),
+            Command::Db(db) => db::run(&config, db, out).await?,
+            Command::Datastore(datastore) => datastore::run(&config, datastore, out).await?,
+            Command::Task(task) => task::run(&config, task, out).await?,
+            Command::Doctor(doctor) => return doctor::run(&config, doctor, out).await,
+            Command::Run | Command::Pki(_) => {}
         }
+        Ok(ExitCode::SUCCESS)
     })
 }

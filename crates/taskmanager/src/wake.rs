@@ -18,7 +18,7 @@ impl Handler for Waker {
                 info!(task.id = %task, request.id = %request, "a message brought task {task}");
             }
             Ok(Offered::NoRunner) => {
-                info!(task.id = %task, request.id = %request, "every runner is busy, task {task} is left to a sweeper");
+                info!(task.id = %task, request.id = %request, "no runner is free, task {task} is left to a sweeper");
             }
             Ok(Offered::NotClaimable) => {
                 info!(task.id = %task, request.id = %request, "task {task} is not to be claimed any more");

@@ -21,6 +21,12 @@ pub struct Package {
 
 /// redis-server, and with it redis-cli.
 pub const REDIS: Package = Package { name: "redis-server", proof: &["redis-server", "redis-cli"] };
+/// What drops packets in a network namespace.
+pub const IPTABLES: Package = Package { name: "iptables", proof: &["iptables"] };
+/// What has a program see another time than the machine's.
+pub const FAKETIME: Package = Package { name: "faketime", proof: &["faketime"] };
+/// What sets up network namespaces.
+pub const IPROUTE: Package = Package { name: "iproute2", proof: &["ip"] };
 /// The message broker.
 pub const RABBITMQ: Package = Package { name: "rabbitmq-server", proof: &[crate::rabbitmq::SERVER, "epmd"] };
 

@@ -20,51 +20,77 @@ pub const MARIADB: Package = Package { name: "mariadb-server", proof: &["mariadb
 /// The user of all databases.
 const USER: &str = "redtrove";
 
-/// A running MariaDB; it is killed when this is dropped.
-#[derive(Debug)]
-pub struct MariaDb {
-    process: Process,
+/// How long a server may take to make its tables, and to answer after a start.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(60);
+
+/// What a server keeps when it is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Perhaps not the last second: for tests that do not kill it, and are faster so.
+    Loose,
+    /// Everything that it said it had committed, also when it is killed (SIGKILL); not when the machine is.
+    Killed,
+}
+
+/// A server that is ready to be started, any number of times, on the same data.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// How to start it.
+    pub launch: Launch,
+    address: Ipv4Addr,
     port: u16,
     password: String,
     socket: PathBuf,
+    log: PathBuf,
 }
 
-impl MariaDb {
-    /// Makes a server's data in `dir`, starts it on a free port of 127.0.0.1 and waits until it answers.
+impl Server {
+    /// Makes a server's data in `dir`. It is to listen on a free port of `address` and belongs to the stack in
+    /// `stack_dir`.
     ///
     /// # Errors
-    /// The package mariadb-server is missing or the server does not come up.
-    pub fn start(dir: &Path) -> Result<Self> {
+    /// The package mariadb-server is missing, or the data cannot be made.
+    pub fn prepare(dir: &Path, stack_dir: &Path, address: Ipv4Addr, durability: Durability) -> Result<Self> {
         private_dir(dir)?;
         let dir = dir.canonicalize().with_context(|| format!("no directory {}", dir.display()))?;
-        let config = write_config(&dir)?;
+        let config = write_config(&dir, address, durability)?;
         make_data(&dir, &config)?;
-        let program = program("mariadbd")?;
-        let port = free_port(Ipv4Addr::LOCALHOST, 0)?;
-        let launch = Launch::new(program, dir.join("mariadbd.log"), &dir)
+        let port = free_port(address, 0)?;
+        let log = dir.join("mariadbd.log");
+        let launch = Launch::new(program("mariadbd")?, &log, &dir)
             .arg(format!("--defaults-file={}", text(&config)?))
             .arg(format!("--port={port}"))
-            .env(STACK_DIR_VARIABLE, text(&dir)?);
-        let server = Self { process: launch.spawn()?, port, password: secret(), socket: dir.join("sock") };
-        server.wait_ready(&dir)?;
-        server.run(&format!(
-            "CREATE USER {USER}@'127.0.0.1' IDENTIFIED BY '{0}'; GRANT ALL ON *.* TO {USER}@'127.0.0.1'; \
-             ALTER USER root@localhost IDENTIFIED VIA unix_socket",
-            server.password
-        ))?;
-        Ok(server)
+            .env(STACK_DIR_VARIABLE, text(stack_dir)?);
+        Ok(Self { launch, address, port, password: secret(), socket: dir.join("sock"), log })
     }
 
-    fn wait_ready(&self, dir: &Path) -> Result<()> {
-        wait_for("mariadbd to answer", Duration::from_secs(60), || {
-            if self.process.is_gone() {
-                bail!("mariadbd ended while it started:\n{}", tail(&dir.join("mariadbd.log"), 20));
+    /// Waits until `process`, which was started as [`Server::launch`] says, answers.
+    ///
+    /// # Errors
+    /// It ended, with the last lines of what it said, or does not answer in time.
+    pub fn wait_ready(&self, process: &Process) -> Result<()> {
+        wait_for("mariadbd to answer", ANSWERS_WITHIN, || {
+            if process.is_gone() {
+                bail!("mariadbd ended while it started:\n{}", tail(&self.log, 20));
             }
             Ok(self.run("SELECT 1").ok())
         })
     }
 
-    /// Makes an empty database and returns its address: `mysql://user:password@127.0.0.1:port/name`.
+    /// Makes the user of all databases; once, while the server runs.
+    ///
+    /// # Errors
+    /// The server refuses.
+    pub fn create_user(&self) -> Result<()> {
+        // Whoever connects from loopback comes from 127.0.0.1, also to another of its addresses.
+        self.run(&format!(
+            "CREATE USER {USER}@'127.0.0.1' IDENTIFIED BY '{0}'; GRANT ALL ON *.* TO {USER}@'127.0.0.1'; \
+             ALTER USER root@localhost IDENTIFIED VIA unix_socket",
+            self.password
+        ))
+    }
+
+    /// Makes an empty database and returns its address: `mysql://user:password@address:port/name`.
     /// `name` consists of letters, digits and `_`.
     ///
     /// # Errors
@@ -75,12 +101,7 @@ impl MariaDb {
             "'{name}' cannot be the name of a database"
         );
         self.run(&format!("CREATE DATABASE {name}"))?;
-        Ok(format!("mysql://{USER}:{}@127.0.0.1:{}/{name}", self.password, self.port))
-    }
-
-    /// Its process.
-    pub fn process(&self) -> Process {
-        self.process
+        Ok(format!("mysql://{USER}:{}@{}:{}/{name}", self.password, self.address, self.port))
     }
 
     /// Runs statements as the server's root, through its socket.
@@ -88,6 +109,43 @@ impl MariaDb {
         let mut command = Command::new(program("mariadb")?);
         command.args(["--no-defaults", "--user=root", "--batch"]).arg(format!("--socket={}", text(&self.socket)?));
         finish(command, "mariadb", sql)
+    }
+}
+
+/// A running MariaDB; it is killed when this is dropped.
+#[derive(Debug)]
+pub struct MariaDb {
+    server: Server,
+    process: Process,
+}
+
+impl MariaDb {
+    /// Makes a server's data in `dir`, starts it on a free port of 127.0.0.1 and waits until it answers.
+    ///
+    /// # Errors
+    /// The package mariadb-server is missing or the server does not come up.
+    pub fn start(dir: &Path) -> Result<Self> {
+        private_dir(dir)?;
+        let dir = dir.canonicalize().with_context(|| format!("no directory {}", dir.display()))?;
+        let server = Server::prepare(&dir, &dir, Ipv4Addr::LOCALHOST, Durability::Loose)?;
+        let process = server.launch.spawn()?;
+        let running = Self { server, process };
+        running.server.wait_ready(&process)?;
+        running.server.create_user()?;
+        Ok(running)
+    }
+
+    /// As [`Server::database`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn database(&self, name: &str) -> Result<String> {
+        self.server.database(name)
+    }
+
+    /// Its process.
+    pub fn process(&self) -> Process {
+        self.process
     }
 }
 
@@ -102,17 +160,23 @@ fn program(name: &str) -> Result<PathBuf> {
     find_program(name).with_context(|| format!("no {name} here; install the package {}", MARIADB.name))
 }
 
-/// Sync is off and memory is small: the data lives as long as a test. The folder for temporary tables is its own, as a
-/// server that starts empties it, and with /tmp the tables of its neighbours would go.
-fn write_config(dir: &Path) -> Result<PathBuf> {
+/// Nothing is synced to the disk and memory is small: the data lives as long as a test, and the machine does not fail in
+/// it. The folder for temporary tables is its own, as a server that starts empties it, and with /tmp the tables of its
+/// neighbours would go.
+fn write_config(dir: &Path, address: Ipv4Addr, durability: Durability) -> Result<PathBuf> {
     let config = dir.join("my.cnf");
     let user = if rustix::process::geteuid().is_root() { "user=root\n" } else { "" };
     let place = text(dir)?;
     private_dir(&dir.join("tmp"))?;
+    // With 2, what is committed is the kernel's before anybody hears of it.
+    let (at_commit, doublewrite) = match durability {
+        Durability::Loose => (0, "OFF"),
+        Durability::Killed => (2, "ON"),
+    };
     let settings = format!(
         "[mysqld]\n{user}datadir={place}/data\ntmpdir={place}/tmp\nsocket={place}/sock\n\
-         pid-file={place}/pid\nbind-address=127.0.0.1\nskip-name-resolve\nskip-log-bin\nperformance-schema=OFF\nmax-connections=500\n\
-         innodb-flush-log-at-trx-commit=0\ninnodb-doublewrite=OFF\ninnodb-buffer-pool-size=64M\n\
+         pid-file={place}/pid\nbind-address={address}\nskip-name-resolve\nskip-log-bin\nperformance-schema=OFF\nmax-connections=500\n\
+         innodb-flush-log-at-trx-commit={at_commit}\ninnodb-doublewrite={doublewrite}\ninnodb-buffer-pool-size=64M\n\
          innodb-log-file-size=16M\nlc-messages-dir=/usr/share/mysql\n"
     );
     private_file(&config, &settings)?;

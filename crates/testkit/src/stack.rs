@@ -27,6 +27,7 @@ pub use supervise::{Daemon, State, hold, release, supervise};
 use crate::files::{private_dir, private_file, tail, text};
 use crate::http::Client;
 use crate::keystone::Cloud;
+use crate::mariadb::{Durability, Server};
 use crate::process::table::STACK_DIR_VARIABLE;
 use crate::process::{Launch, Process};
 use crate::rabbitmq::Broker;
@@ -37,6 +38,8 @@ use block::Block;
 const API_ANSWERS_WITHIN: Duration = Duration::from_secs(60);
 /// The virtual host of a stack's own broker.
 const VHOST: &str = "redtrove";
+/// The database in a stack's own MariaDB.
+const DATABASE: &str = "redtrove";
 
 /// Our three programs.
 #[derive(Debug, Clone)]
@@ -87,6 +90,16 @@ pub enum Bus {
     Url(String),
 }
 
+/// Where clusters, instances and tasks are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Db {
+    /// A file of the stack's.
+    #[default]
+    Sqlite,
+    /// A MariaDB of the stack's own, which keeps what it committed when it is killed.
+    MariaDb,
+}
+
 /// What kind of stack.
 #[derive(Debug, Clone)]
 pub struct StackOptions {
@@ -96,8 +109,12 @@ pub struct StackOptions {
     pub binaries: Binaries,
     /// What carries the wake-ups.
     pub bus: Bus,
+    /// Where rows are kept.
+    pub db: Db,
     /// Who checks tokens.
     pub auth: Auth,
+    /// How many APIs, at least one, each with a port of its own.
+    pub apis: usize,
     /// How many taskmanagers, at least one.
     pub taskmanagers: usize,
     /// Laid over every API's configuration, table by table.
@@ -113,8 +130,8 @@ impl StackOptions {
     pub fn new(dir: impl Into<PathBuf>, binaries: Binaries) -> Self {
         let (api, taskmanager) = (Value::Null, Value::Null);
         let lister = "cargo xtask".to_owned();
-        let (bus, auth) = (Bus::None, Auth::Static);
-        Self { dir: dir.into(), binaries, bus, auth, taskmanagers: 1, api, taskmanager, lister }
+        let (bus, db, auth) = (Bus::None, Db::Sqlite, Auth::Static);
+        Self { dir: dir.into(), binaries, bus, db, auth, apis: 1, taskmanagers: 1, api, taskmanager, lister }
     }
 }
 
@@ -162,7 +179,7 @@ impl Stack {
         let layout = Layout::create(&options.dir)?;
         let block = Block::take()?;
         let tokens = Tokens::random();
-        let state = State::new(config::description(&layout, &block, &tokens, &options.lister)?);
+        let state = State::new(config::description(&layout, &block, &tokens, options)?);
         let mut stack = Self { layout, state, tokens, cloud: None, handed_over: false, block };
         stack.start_all(options, progress)?;
         Ok(stack)
@@ -171,6 +188,7 @@ impl Stack {
     fn start_all(&mut self, options: &StackOptions, progress: &dyn Fn(&str) -> Result<()>) -> Result<()> {
         progress(&format!("addresses {} in {}", self.block.cidr(), self.layout.dir().display()))?;
         let broker = self.start_bus(&options.bus, progress)?;
+        self.start_database(options.db, progress)?;
         self.start_auth(&options.auth, progress)?;
         let auth = auth::section(&self.layout, &self.tokens, self.cloud.as_ref())?;
         config::write(&self.layout, &self.block, options, &auth, &mut self.state.description)?;
@@ -181,13 +199,15 @@ impl Stack {
             broker.wait_ready(&process)?;
             self.state.add("rabbitmq", broker.launch, process);
         }
-        progress("taskmanager and API")?;
+        progress(&format!("{} taskmanagers and {} APIs", options.taskmanagers.max(1), options.apis.max(1)))?;
         for n in 1..=options.taskmanagers.max(1) {
             let name = config::taskmanager_name(n);
             self.spawn(&name, &options.binaries.taskmanager)?;
         }
-        self.spawn("api", &options.binaries.api)?;
-        self.wait_for_api()?;
+        for n in 1..=options.apis.max(1) {
+            self.spawn(&config::api_name(n), &options.binaries.api)?;
+        }
+        self.wait_for_apis()?;
         self.state.save(&self.layout)
     }
 
@@ -209,6 +229,22 @@ impl Stack {
         private_file(&self.layout.bus_url(), &url)?;
         self.state.description.amqp = Some(url);
         Ok(None)
+    }
+
+    fn start_database(&mut self, db: Db, progress: &dyn Fn(&str) -> Result<()>) -> Result<()> {
+        if db == Db::Sqlite {
+            return Ok(());
+        }
+        progress("starting MariaDB")?;
+        let dir = self.layout.dir().join("mariadb");
+        let server = Server::prepare(&dir, self.layout.dir(), self.block.services(), Durability::Killed)?;
+        let process = server.launch.spawn()?;
+        server.wait_ready(&process)?;
+        server.create_user()?;
+        self.state.description.db = server.database(DATABASE)?;
+        private_file(&self.layout.database_url(), &self.state.description.db)?;
+        self.state.add("mariadb", server.launch, process);
+        Ok(())
     }
 
     fn start_auth(&mut self, auth: &Auth, progress: &dyn Fn(&str) -> Result<()>) -> Result<()> {
@@ -263,14 +299,16 @@ impl Stack {
         Ok(())
     }
 
-    fn wait_for_api(&self) -> Result<()> {
-        let client = Client::new(self.state.description.api.clone(), "");
-        wait_for("the API to answer", API_ANSWERS_WITHIN, || {
-            if let Some(dead) = self.state.daemons().find(|daemon| daemon.process.is_gone()) {
-                bail!("{} ended while it started:\n{}", dead.name, tail(&dead.launch.log, 20));
-            }
-            Ok(client.get("/").is_ok_and(|answer| answer.status == 200).then_some(()))
-        })?;
+    fn wait_for_apis(&self) -> Result<()> {
+        for api in &self.state.description.apis {
+            let client = Client::new(api.clone(), "");
+            wait_for("the API to answer", API_ANSWERS_WITHIN, || {
+                if let Some(dead) = self.state.daemons().find(|daemon| daemon.process.is_gone()) {
+                    bail!("{} ended while it started:\n{}", dead.name, tail(&dead.launch.log, 20));
+                }
+                Ok(client.get("/").is_ok_and(|answer| answer.status == 200).then_some(()))
+            })?;
+        }
         // The taskmanager publishes what can be had; before that the API has to refuse every create.
         let member = self.client();
         wait_for("the taskmanager to publish its flavors", API_ANSWERS_WITHIN, || {
@@ -309,7 +347,12 @@ impl Stack {
         self.state.description.client_with(&token.token, &token.project_id)
     }
 
-    /// A daemon's process: `api`, `taskmanager`, `taskmanager-2`, `rabbitmq`, `keystone`.
+    /// A client of the member's project for each API, in their order.
+    pub fn clients(&self) -> Vec<Client> {
+        self.state.description.clients()
+    }
+
+    /// A daemon's process: `api`, `api-2`, `taskmanager`, `taskmanager-2`, `mariadb`, `rabbitmq`, `keystone`.
     ///
     /// # Errors
     /// There is none of this name.

@@ -9,10 +9,13 @@ use redtrove_testkit::install::find_program;
 
 use crate::cli::SchemathesisOptions;
 use crate::interrupt::Interrupt;
-use crate::{compile, say, schemathesis, tests};
+use crate::{chaos, compile, say, schemathesis, tests};
 
 /// Drawn cases of each operation: with those that the document gives, half a minute of requests.
 const CASES: u32 = 20;
+
+/// Cells of the failure matrix, chosen by chance: about three minutes.
+const CELLS: usize = 12;
 
 pub(crate) fn run() -> Result<()> {
     let interrupt = Interrupt::catch()?;
@@ -32,6 +35,12 @@ pub(crate) fn run() -> Result<()> {
     let daemons = tests::build(&interrupt)?;
     say::heading("requests made up from the OpenAPI document");
     schemathesis::run_with(&SchemathesisOptions { cases: CASES, seed: 1 }, daemons, &interrupt)?;
+    say::heading("a sample of the failure matrix");
+    let mut sample = vec!["sample".to_owned(), "--cells".to_owned(), CELLS.to_string()];
+    if tests::is_ci() {
+        sample.push("--strict".to_owned());
+    }
+    chaos::start(&sample, &interrupt)?;
     tests::run_with(&interrupt)
 }
 

@@ -36,7 +36,7 @@ pub(crate) enum Command {
     },
     /// Stop one daemon of a stack, and keep it stopped
     Stop {
-        /// api, taskmanager, taskmanager-2, rabbitmq, keystone
+        /// api, api-2, taskmanager, taskmanager-2, mariadb, rabbitmq, keystone
         daemon: String,
         /// The stack's directory
         #[arg(long, default_value_os_t = default_dir())]
@@ -44,7 +44,7 @@ pub(crate) enum Command {
     },
     /// Start a stopped daemon again
     Start {
-        /// api, taskmanager, taskmanager-2, rabbitmq, keystone
+        /// api, api-2, taskmanager, taskmanager-2, mariadb, rabbitmq, keystone
         daemon: String,
         /// The stack's directory
         #[arg(long, default_value_os_t = default_dir())]
@@ -68,6 +68,13 @@ pub(crate) enum Command {
     },
     /// Send a stack requests that are made up from its OpenAPI document
     Schemathesis(SchemathesisOptions),
+    /// Accidents at every step of every operation; without arguments the whole matrix, which writes docs/failure-matrix.md
+    #[command(disable_help_flag = true)]
+    Chaos {
+        /// As `cargo xtask chaos --help` says
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Format, lint and architecture checks, then the tests
     Ci,
 }
@@ -174,6 +181,9 @@ pub(crate) struct UpOptions {
     /// What carries the wake-ups
     #[arg(long, value_enum, default_value_t = Bus::Rabbitmq)]
     pub(crate) bus: Bus,
+    /// How many APIs
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub(crate) apis: u8,
     /// How many taskmanagers
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
     pub(crate) taskmanagers: u8,

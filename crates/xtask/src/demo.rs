@@ -19,7 +19,6 @@ use crate::packages::{self, Consent};
 use crate::{compile, say, stacks};
 
 pub(crate) fn run(options: &DemoOptions) -> Result<()> {
-    stacks::check_kind(&options.kind)?;
     let interrupt = Interrupt::catch()?;
     let bus = if options.embedded { Bus::None } else { Bus::RabbitMq };
     let consent = if options.yes { Consent::Given } else { Consent::Ask };
@@ -33,6 +32,7 @@ pub(crate) fn run(options: &DemoOptions) -> Result<()> {
     let dir = dir.keep().canonicalize().context("the temporary directory is gone")?;
     let mut wanted = StackOptions::new(&dir, binaries);
     wanted.bus = bus;
+    wanted.db = stacks::db(&options.kind);
     wanted.auth = stacks::auth(&options.kind);
     let outcome = play(&wanted, options.exit, &interrupt);
     leave(&dir, outcome)

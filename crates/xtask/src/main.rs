@@ -1,6 +1,7 @@
-//! The developer's one door: demo, up, down, test, bench, schemathesis, ci.
+//! The developer's one door: demo, up, down, test, bench, schemathesis, chaos, ci.
 
 mod bench;
+mod chaos;
 mod ci;
 mod cli;
 mod compile;
@@ -41,6 +42,7 @@ fn run(command: Command) -> Result<()> {
         Command::Bench { what: Bench::Formation(options) } => bench::formation::run(&options),
         Command::Bench { what: Bench::Api(options) } => bench::api::run(&options),
         Command::Schemathesis(options) => schemathesis::run(&options),
+        Command::Chaos { arguments } => chaos::run(&arguments),
         Command::Ci => ci::run(),
     }
 }

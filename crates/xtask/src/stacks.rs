@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use redtrove_testkit::install::{Package, RABBITMQ, REDIS};
 use redtrove_testkit::keystone::KEYSTONE;
-use redtrove_testkit::stack::{self, Auth, Bus, Description, Layout, Stack, StackOptions, State};
+use redtrove_testkit::mariadb::MARIADB;
+use redtrove_testkit::stack::{self, Auth, Bus, Db, Description, Layout, Stack, StackOptions, State};
 use redtrove_testkit::{Launch, wait_for};
 
-use crate::cli::{self, Db, KindOptions, UpOptions};
+use crate::cli::{self, KindOptions, UpOptions};
 use crate::interrupt::Interrupt;
-use crate::outcome::NotThere;
 use crate::packages::{self, Consent};
 use crate::{compile, say};
 
@@ -20,7 +20,6 @@ const TAKES_OVER_WITHIN: std::time::Duration = std::time::Duration::from_secs(10
 const A_DAY: u32 = 86_400;
 
 pub(crate) fn up(options: &UpOptions) -> Result<()> {
-    check_kind(&options.kind)?;
     let interrupt = Interrupt::catch()?;
     let bus = match options.bus {
         cli::Bus::Rabbitmq => Bus::RabbitMq,
@@ -29,7 +28,9 @@ pub(crate) fn up(options: &UpOptions) -> Result<()> {
     packages::provide(&needed(&bus, &options.kind), Consent::Ask, &interrupt)?;
     let mut wanted = StackOptions::new(&options.dir, compile::daemons(&interrupt)?);
     wanted.bus = bus;
+    wanted.db = db(&options.kind);
     wanted.auth = auth(&options.kind);
+    wanted.apis = options.apis.into();
     wanted.taskmanagers = options.taskmanagers.into();
     let description = start_and_leave(&wanted, options.supervise, &interrupt)?;
     if options.json {
@@ -40,24 +41,27 @@ pub(crate) fn up(options: &UpOptions) -> Result<()> {
     Ok(())
 }
 
-/// What is named in the table of commands and not there yet is refused before anything is done.
-pub(crate) fn check_kind(kind: &KindOptions) -> Result<()> {
-    if kind.db == Db::Mariadb {
-        bail!(NotThere("--db mariadb is not there yet; sqlite is what there is".to_owned()));
-    }
-    Ok(())
-}
-
 /// The packages of a stack with this bus and of this kind.
 pub(crate) fn needed(bus: &Bus, kind: &KindOptions) -> Vec<Package> {
     let mut packages = vec![REDIS];
     if *bus == Bus::RabbitMq {
         packages.push(RABBITMQ);
     }
+    if kind.db == cli::Db::Mariadb {
+        packages.push(MARIADB);
+    }
     if kind.auth == cli::Auth::Keystone {
         packages.extend(KEYSTONE);
     }
     packages
+}
+
+/// Where a stack of this kind keeps its rows.
+pub(crate) fn db(kind: &KindOptions) -> Db {
+    match kind.db {
+        cli::Db::Sqlite => Db::Sqlite,
+        cli::Db::Mariadb => Db::MariaDb,
+    }
 }
 
 /// Who checks the tokens of a stack of this kind.

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use redtrove_testkit::clients::Clients;
-use redtrove_testkit::install::{RABBITMQ, REDIS, find_program};
+use redtrove_testkit::install::{FAKETIME, IPROUTE, IPTABLES, RABBITMQ, REDIS, find_program};
 use redtrove_testkit::keystone::{self, KEYSTONE, SharedKeystone};
 use redtrove_testkit::mariadb::MARIADB;
 use redtrove_testkit::process::table::of_stacks_below;
@@ -57,7 +57,11 @@ pub(crate) fn run_with(interrupt: &Interrupt) -> Result<()> {
 
 /// Installs what the tests need and builds everything. Daemons and tests in one go: built apart, shared dependencies would differ in features and be compiled twice.
 pub(crate) fn build(interrupt: &Interrupt) -> Result<Binaries> {
-    packages::provide(&[&[REDIS, RABBITMQ, MARIADB, PIP][..], &KEYSTONE].concat(), Consent::Given, interrupt)?;
+    packages::provide(
+        &[&[REDIS, RABBITMQ, MARIADB, PIP, FAKETIME, IPROUTE, IPTABLES][..], &KEYSTONE].concat(),
+        Consent::Given,
+        interrupt,
+    )?;
     say::heading("build");
     compile::run(compile::cargo().args(["build", "--workspace", "--all-targets"]), interrupt)?;
     let me = std::env::current_exe().context("cannot tell where xtask was built")?;
@@ -88,7 +92,7 @@ fn runner() -> Command {
 }
 
 /// Ends what tests left behind below their temporary directory, and names it.
-fn end_strays(dir: &Path) -> Result<Vec<String>> {
+pub(crate) fn end_strays(dir: &Path) -> Result<Vec<String>> {
     let dir = dir.canonicalize().context("the temporary directory is gone")?;
     let mut names = Vec::new();
     for found in of_stacks_below(&dir) {

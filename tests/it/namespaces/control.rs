@@ -117,7 +117,7 @@ impl Control {
             assert_eq!(cluster.fault, None);
             let now = self.world.store.now().await.unwrap();
             let with_status = |instance: Instance| {
-                let (status, fault) = member_status(&instance, now, IMPATIENCE);
+                let (status, fault) = member_status(&instance, now, IMPATIENCE, None);
                 (instance, status, fault)
             };
             instances.into_iter().map(with_status).collect()
@@ -144,6 +144,8 @@ fn engine_options() -> Options {
         look_within: Duration::from_secs(5),
         sweep_every: Duration::from_millis(100),
         orphans_every: Duration::from_secs(600),
+        deleted_machine_grace: Duration::from_secs(1),
+        unknown_machine_grace: None,
         heartbeat: Duration::from_millis(300),
     }
 }

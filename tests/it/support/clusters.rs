@@ -133,6 +133,15 @@ impl Cluster {
         .unwrap()
     }
 
+    /// Waits until it is busy with nothing; how many members it has then.
+    pub(crate) fn wait_calm(&self) -> usize {
+        wait_for(&format!("cluster {} to be busy with nothing", self.id), PATIENCE, || {
+            let calm = self.look().filter(|cluster| cluster["task"]["name"] == "NONE");
+            Ok(calm.and_then(|cluster| cluster["instances"].as_array().map(Vec::len)))
+        })
+        .unwrap()
+    }
+
     /// Has redis-cli move `slots` slots from one node to another, by their ids.
     pub(crate) fn reshard(&self, from: &str, to: &str, slots: u32) -> Result<String, String> {
         let at = self.addresses()[0].to_string();
@@ -198,6 +207,15 @@ impl Cluster {
         // Of two with one epoch, one takes another soon, and with it what it just gave away.
         let epochs: BTreeSet<u64> = views.iter().flatten().flatten().map(|(_, epoch, _)| *epoch).collect();
         epochs.len() == views.len() && views.iter().all(|view| view.is_some() && *view == views[0])
+    }
+
+    /// Waits until every member answers and says that the cluster is well.
+    pub(crate) fn wait_well(&self) {
+        let well = |at: &SocketAddrV4| {
+            let info = redis::cli(*at, &[], &["cluster", "info"]);
+            info.is_ok_and(|info| info.lines().any(|line| line.trim() == "cluster_state:ok"))
+        };
+        until("every member to say that the cluster is well", || self.addresses().iter().all(well));
     }
 
     /// Moves every slot of the last member to the first.

@@ -1,36 +1,78 @@
 //! A look into the database, for what no interface shows.
 
-use std::path::Path;
-
-use sqlx::Row as _;
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
+use sqlx::mysql::{MySqlPool, MySqlPoolOptions};
+use sqlx::sqlite::{SqlitePool, SqlitePoolOptions};
+use sqlx::{AssertSqlSafe, Row as _};
 use tokio::runtime::Runtime;
 
 /// The stack's database.
 pub(crate) struct Database {
     runtime: Runtime,
-    pool: SqlitePool,
+    pool: Pool,
+}
+
+enum Pool {
+    Sqlite(SqlitePool),
+    MariaDb(MySqlPool),
 }
 
 impl Database {
-    pub(crate) fn open(path: &Path) -> Self {
+    /// The one of this address: `sqlite:…` or `mysql:…`.
+    pub(crate) fn open(address: &str) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let options = SqliteConnectOptions::new().filename(path).create_if_missing(false);
-        let connect = SqlitePoolOptions::new().max_connections(1).connect_with(options);
-        let pool = runtime.block_on(connect).unwrap();
+        let open = async {
+            if address.starts_with("sqlite:") {
+                Pool::Sqlite(SqlitePoolOptions::new().max_connections(1).connect(address).await.unwrap())
+            } else {
+                Pool::MariaDb(MySqlPoolOptions::new().max_connections(1).connect(address).await.unwrap())
+            }
+        };
+        let pool = runtime.block_on(open);
         Self { runtime, pool }
     }
 
     /// One number.
     pub(crate) fn number(&self, question: &'static str) -> i64 {
-        let row = self.runtime.block_on(sqlx::query(question).fetch_one(&self.pool)).unwrap();
-        row.get(0)
+        self.runtime.block_on(async {
+            match &self.pool {
+                Pool::Sqlite(pool) => sqlx::query(question).fetch_one(pool).await.unwrap().get(0),
+                Pool::MariaDb(pool) => {
+                    // Sums are decimals there.
+                    let whole = AssertSqlSafe(format!("SELECT CAST(({question}) AS SIGNED)"));
+                    sqlx::query(whole).fetch_one(pool).await.unwrap().get(0)
+                }
+            }
+        })
     }
 
     /// The rows of a question with two columns of text.
     pub(crate) fn pairs(&self, question: &'static str) -> Vec<(String, Option<String>)> {
-        let rows = self.runtime.block_on(sqlx::query(question).fetch_all(&self.pool)).unwrap();
-        rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+        self.runtime.block_on(async {
+            match &self.pool {
+                Pool::Sqlite(pool) => {
+                    let rows = sqlx::query(question).fetch_all(pool).await.unwrap();
+                    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+                }
+                Pool::MariaDb(pool) => {
+                    let rows = sqlx::query(question).fetch_all(pool).await.unwrap();
+                    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+                }
+            }
+        })
+    }
+
+    /// One text, of the row that a text leads to.
+    pub(crate) fn text(&self, question: &'static str, of: &str) -> Option<String> {
+        self.runtime.block_on(async {
+            match &self.pool {
+                Pool::Sqlite(pool) => {
+                    sqlx::query(question).bind(of).fetch_optional(pool).await.unwrap().and_then(|row| row.get(0))
+                }
+                Pool::MariaDb(pool) => {
+                    sqlx::query(question).bind(of).fetch_optional(pool).await.unwrap().and_then(|row| row.get(0))
+                }
+            }
+        })
     }
 
     /// How many rows the tables have that a request can write to.

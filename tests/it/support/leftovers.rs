@@ -7,7 +7,7 @@ use redtrove_testkit::process::table::of_stack;
 use super::world::World;
 
 /// Programs of a stack that go on when its last cluster has gone.
-const STAY: [&str; 2] = ["redtrove-api", "redtrove-taskma"];
+const STAY: [&str; 3] = ["redtrove-api", "redtrove-taskma", "mariadbd"];
 
 /// Fails if a process, directory, address or row in use is left of any cluster. For stacks without a broker of their own.
 pub(crate) fn assert_none(world: &World) {

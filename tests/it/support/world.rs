@@ -16,7 +16,7 @@ use redtrove_testkit::{Process, Stack, StackOptions};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::clusters::Cluster;
+use super::clusters::{Cluster, ask};
 use super::database::Database;
 use super::{raw_http, until};
 
@@ -103,7 +103,7 @@ impl World {
     }
 
     pub(crate) fn database(&self) -> Database {
-        Database::open(&self.layout.database())
+        Database::open(&State::read(&self.layout).unwrap().description.db)
     }
 
     /// The stack's guests, of all clusters.
@@ -114,6 +114,22 @@ impl World {
     /// Asks for a cluster and does not wait for it.
     pub(crate) fn create(&self, name: &str, members: usize) -> Cluster {
         Cluster::create(&self.client(), name, members)
+    }
+
+    /// As [`World::create`], of redis-servers that sync every write before they acknowledge it.
+    pub(crate) fn create_synced(&self, name: &str, members: usize) -> Cluster {
+        self.taskmanager(&["datastore", "add", "redis", "synced", "--engine", "redis", "--set", "appendfsync=always"]);
+        let mut body = ask(name, members);
+        body["cluster"]["datastore"]["version"] = "synced".into();
+        Cluster::create_with(&self.client(), &body)
+    }
+
+    /// Waits until the monitor has heard from so many members that their servers run.
+    pub(crate) fn wait_heard_running(&self, members: i64) {
+        until("the monitor to hear the members", || {
+            let running = "SELECT COUNT(*) FROM instances WHERE redis = 'running' AND silent_since IS NULL";
+            self.database().number(running) == members
+        });
     }
 
     /// A daemon's present process, also after restarts.

@@ -82,6 +82,7 @@ fn cluster<M>(task: ClusterTask, member: M) -> ClusterItem<M> {
         links: links("clusters", CLUSTER),
         datastore: runs(),
         locality: None,
+        slots_served: Some(16_384),
         instances: vec![member],
     }
 }

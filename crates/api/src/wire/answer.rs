@@ -143,6 +143,11 @@ pub struct ClusterItem<M> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false)]
     pub locality: Option<&'static str>,
+    /// How many of the 16384 slots its members serve, as last heard: with fewer, some keys cannot be reached. Absent until
+    /// that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, minimum = 0, maximum = 16384)]
+    pub slots_served: Option<u32>,
     /// Its members, in member order.
     pub instances: Vec<M>,
 }

@@ -1,7 +1,7 @@
 //! The service on a real socket: what only a connection can show.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redtrove_api::serve::serve;
 use redtrove_service::Shutdown;
@@ -53,6 +53,35 @@ async fn a_client_that_sends_far_too_much_still_hears_413() {
     stream.write_all(b"GET / HTTP/1.1\r\nhost: db.test\r\n\r\n").await.unwrap();
     let text = answer(&mut stream).await;
     assert!(text.starts_with("HTTP/1.1 200 ") && text.contains("http://db.test/v1.0/"), "{text}");
+}
+
+#[tokio::test]
+async fn a_request_under_way_is_answered_by_a_daemon_that_stops() {
+    let service = Service::start().await;
+    let created = service.create("c", 2).await;
+    service.sql("UPDATE tasks SET state = 'succeeded'").await;
+    service.sql("UPDATE clusters SET task = 'NONE', operation = NULL").await;
+    let (cluster, leaver) = (created["id"].as_str().unwrap(), created["instances"][0]["id"].as_str().unwrap());
+    let (address, shutdown) = listen(&service).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let body = format!("{{\"shrink\": [{{\"id\": \"{leaver}\"}}]}}");
+    let head = format!(
+        "POST /v1.0/p1/clusters/{cluster} HTTP/1.1\r\nhost: db.test\r\nx-auth-token: {MEMBER}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // It waits for a verdict, for fifteen seconds, and nobody is there to give one.
+    while service.store.claimable(1).await.unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let stopped = Instant::now();
+    service.stop.cancel();
+    let drained = shutdown.drain(Duration::from_secs(10));
+    let (text, drained) = tokio::join!(answer(&mut stream), drained);
+    assert!(text.starts_with("HTTP/1.1 202 "), "{text}");
+    assert_eq!(drained, Drain::Complete);
+    assert!(stopped.elapsed() < Duration::from_secs(4), "{:?}", stopped.elapsed());
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
-use redtrove_api::app::{App, Parts};
+use redtrove_api::app::{App, Parts, Unwatched};
 use redtrove_api::auth::{Authenticator, StaticTokens};
 use redtrove_api::config::Config;
 use redtrove_api::metrics::ApiMetrics;
@@ -20,6 +20,7 @@ use redtrove_engine::ports::{Bus, BusError, Clock, NewVersion, Store, WakeUp};
 use redtrove_service::{Metrics, SystemClock};
 use serde_json::{Value, json};
 use sqlx::{Connection, Row, SqliteConnection};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
@@ -63,6 +64,7 @@ pub(crate) struct Service {
     pub(crate) bus: Arc<Published>,
     pub(crate) numbers: Arc<Metrics>,
     pub(crate) tasks: TaskTracker,
+    pub(crate) stop: CancellationToken,
     app: App,
     router: Router,
     directory: tempfile::TempDir,
@@ -139,6 +141,7 @@ impl Service {
         let (bus, numbers) =
             (Arc::new(Published { broken: broken_bus, ..Published::default() }), Metrics::new("api", "0"));
         let (clock, tasks, numbers) = (Arc::new(SystemClock), TaskTracker::new(), Arc::new(numbers));
+        let stop = CancellationToken::new();
         let metrics = ApiMetrics::register(&numbers);
         let parts = Parts {
             store: store.clone(),
@@ -148,10 +151,12 @@ impl Service {
             config,
             metrics,
             tasks: tasks.clone(),
+            stop: stop.clone(),
+            unwatched: Unwatched::default(),
         };
         let app = App::new(parts);
         let router = redtrove_api::router(app.clone());
-        let service = Self { store, bus, numbers, tasks, app, router, directory };
+        let service = Self { store, bus, numbers, tasks, stop, app, router, directory };
         service.fill().await;
         service
     }

@@ -15,15 +15,42 @@ use super::{Inner, lock};
 
 /// How often to look.
 const PERIOD: Duration = Duration::from_secs(1);
-/// The longest pause before an agent that keeps ending is started again.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// The longest pause before an agent that keeps ending is started again. Nobody reaches its member meanwhile.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// An agent that ran this long had started well; somebody ended it, and it is not made to wait for that.
+const LIVED: Duration = Duration::from_secs(3);
 
 /// What is known of one agent.
 #[derive(Debug, Default)]
 struct Watched {
     process: Option<Process>,
-    /// When it was last started here, and how long to wait before the next time.
-    started: Option<(Instant, Duration)>,
+    started: Option<Started>,
+}
+
+/// The last start of an agent here.
+#[derive(Debug, Clone, Copy)]
+struct Started {
+    at: Instant,
+    /// How long after that it is started again at the earliest.
+    pause: Duration,
+    /// When it was first seen to have ended.
+    ended: Option<Instant>,
+}
+
+impl Started {
+    /// The start after this one, at `now`; none if it is too early.
+    fn again(self, now: Instant) -> Option<Self> {
+        let lived = self.ended.map_or(Duration::ZERO, |ended| ended.duration_since(self.at));
+        if lived >= LIVED {
+            return Some(Self::first(now));
+        }
+        let due = now.duration_since(self.at) >= self.pause;
+        due.then(|| Self { pause: (2 * self.pause).min(LONGEST_PAUSE), ..Self::first(now) })
+    }
+
+    fn first(now: Instant) -> Self {
+        Self { at: now, pause: PERIOD, ended: None }
+    }
 }
 
 /// Until `shutdown`. The first look comes at once: agents may have ended while no taskmanager ran.
@@ -65,7 +92,11 @@ fn pass(inner: &Inner, watched: &mut BTreeMap<InstanceId, Watched>) -> io::Resul
         if !known.process.is_some_and(Process::is_alive) {
             known.process = Agents::noted(&inner.layout, id);
         }
-        if known.process.is_none() {
+        let ended = known.process.is_none().then(Instant::now);
+        if let Some(started) = &mut known.started {
+            started.ended = ended.map(|now| started.ended.unwrap_or(now));
+        }
+        if ended.is_some() {
             missing.push(id);
         }
     }
@@ -90,13 +121,8 @@ fn pass(inner: &Inner, watched: &mut BTreeMap<InstanceId, Watched>) -> io::Resul
 /// Starts the agent of an instance unless somebody is at the instance, or the last start was a moment ago.
 fn restart(inner: &Inner, id: InstanceId, known: &mut Watched) -> io::Result<()> {
     let now = Instant::now();
-    let pause = match known.started {
-        Some((at, pause)) if now.duration_since(at) < pause => return Ok(()),
-        // It held for a good while: begin anew.
-        Some((at, _)) if now.duration_since(at) > 2 * LONGEST_PAUSE => PERIOD,
-        Some((_, pause)) => (2 * pause).min(LONGEST_PAUSE),
-        None => PERIOD,
-    };
+    let started = known.started.map_or_else(|| Some(Started::first(now)), |last| last.again(now));
+    let Some(started) = started else { return Ok(()) };
     let Some(_lock) = lock::try_lock(&inner.layout.lock(id))? else { return Ok(()) };
     if !fs::exists(inner.layout.instance(id))? {
         // Removed since we looked; the lock file is ours alone then.
@@ -105,7 +131,7 @@ fn restart(inner: &Inner, id: InstanceId, known: &mut Watched) -> io::Result<()>
     if Agents::noted(&inner.layout, id).is_some() {
         return Ok(());
     }
-    known.started = Some((now, pause));
+    known.started = Some(started);
     let again = Agents::was_started(&inner.layout, id);
     let agent = inner.agents.start(&inner.layout, id)?;
     known.process = Some(agent);
@@ -134,4 +160,30 @@ fn free_addresses(inner: &Inner) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_that_cannot_start_waits_longer_each_time_and_one_that_was_killed_does_not_wait() {
+        let begin = Instant::now();
+        let mut started = Started::first(begin);
+        let mut waited = Vec::new();
+        for _ in 0..6 {
+            started.ended = Some(started.at + Duration::from_millis(50));
+            let due = (0..=200u32).map(|n| started.at + n * PERIOD / 10);
+            let next = due.filter_map(|now| started.again(now)).next().expect("it is started again some time");
+            waited.push((next.at - started.at).as_secs());
+            started = next;
+        }
+        assert_eq!(waited, [1, 2, 4, 8, 10, 10]);
+
+        started.ended = Some(started.at + LIVED);
+        let now = started.at + LIVED;
+        let next = started.again(now).expect("at once");
+        assert_eq!((next.at, next.pause), (now, PERIOD));
+        assert!(next.again(now).is_none(), "one that was started a moment ago is not started again at once");
+    }
 }

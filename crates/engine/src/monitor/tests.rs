@@ -8,7 +8,7 @@ fn node(n: u8) -> NodeId {
     format!("{n:040x}").parse().unwrap()
 }
 
-fn instance(n: u8, cluster: u8) -> Instance {
+pub(super) fn instance(n: u8, cluster: u8) -> Instance {
     Instance {
         id: InstanceId(uuid::Uuid::from_u128(n.into())),
         cluster: ClusterId(uuid::Uuid::from_u128(cluster.into())),
@@ -29,33 +29,34 @@ fn instance(n: u8, cluster: u8) -> Instance {
     }
 }
 
-fn running(failed: &[u8]) -> Result<GuestStatus, GuestError> {
+pub(super) fn running(failed: &[u8]) -> Result<GuestStatus, GuestError> {
     Ok(GuestStatus {
         redis: RedisState::Running,
         volume_used_bytes: 1024 * 1024 + 1,
         node: None,
+        slots: Default::default(),
         failed: failed.iter().map(|n| node(*n)).collect(),
     })
 }
 
-fn silent() -> Result<GuestStatus, GuestError> {
+pub(super) fn silent() -> Result<GuestStatus, GuestError> {
     Err(GuestError::Silent("timeout".to_owned()))
 }
 
 #[test]
 fn volumes_are_rounded_up_and_the_same_is_no_news() {
     let mut instances = [instance(1, 1)];
-    let news = changes(&instances, &[running(&[])], Timestamp(5));
+    let news = changes(&instances, &[running(&[])], &HashMap::new(), Timestamp(5));
     assert_eq!(news[0].1.volume_used_mb, Some(2));
     instances[0].heard = news[0].1.clone();
-    assert!(changes(&instances, &[running(&[])], Timestamp(9)).is_empty());
+    assert!(changes(&instances, &[running(&[])], &HashMap::new(), Timestamp(9)).is_empty());
 }
 
 #[test]
 fn a_node_is_failed_when_most_of_those_who_answer_say_so() {
     let instances = [instance(1, 1), instance(2, 1), instance(3, 1), instance(4, 2)];
     let held = |answers: [Result<GuestStatus, GuestError>; 4]| -> Vec<bool> {
-        let news = changes(&instances, &answers, Timestamp(5));
+        let news = changes(&instances, &answers, &HashMap::new(), Timestamp(5));
         instances.iter().map(|i| news.iter().any(|(id, heard)| *id == i.id && heard.held_failed)).collect()
     };
     assert_eq!(held([running(&[3]), running(&[3]), silent(), running(&[])]), [false, false, true, false]);
@@ -66,17 +67,26 @@ fn a_node_is_failed_when_most_of_those_who_answer_say_so() {
 #[test]
 fn the_first_silence_counts_and_an_answer_ends_it() {
     let mut instances = [instance(1, 1)];
-    let first = changes(&instances, &[silent()], Timestamp(5)).remove(0).1;
+    let first = changes(&instances, &[silent()], &HashMap::new(), Timestamp(5)).remove(0).1;
     assert_eq!(first.silent_since, Some(Timestamp(5)));
     instances[0].heard = first;
-    assert!(changes(&instances, &[silent()], Timestamp(9)).is_empty());
-    let back = changes(&instances, &[running(&[])], Timestamp(12)).remove(0).1;
+    assert!(changes(&instances, &[silent()], &HashMap::new(), Timestamp(9)).is_empty());
+    let back = changes(&instances, &[running(&[])], &HashMap::new(), Timestamp(12)).remove(0).1;
     assert_eq!(back.silent_since, None);
+}
+
+#[test]
+fn a_member_is_silent_since_it_was_last_heard() {
+    let instances = [instance(1, 1), instance(2, 1)];
+    let heard = HashMap::from([(instances[0].id, Timestamp(3))]);
+    let news = changes(&instances, &[silent(), silent()], &heard, Timestamp(5));
+    let since: Vec<_> = news.iter().map(|(_, heard)| heard.silent_since).collect();
+    assert_eq!(since, [Some(Timestamp(3)), Some(Timestamp(5))], "of the second nothing is known");
 }
 
 #[test]
 fn an_agent_that_says_its_server_is_down_is_not_silent() {
     let down = Err(GuestError::RedisDown("refused".to_owned()));
-    let heard = changes(&[instance(1, 1)], &[down], Timestamp(5)).remove(0).1;
+    let heard = changes(&[instance(1, 1)], &[down], &HashMap::new(), Timestamp(5)).remove(0).1;
     assert_eq!((heard.redis, heard.silent_since), (RedisState::Down, None));
 }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use redtrove_core::instance::RedisState;
 use redtrove_core::plan::Joining;
 use redtrove_core::topology::{Engine, NodeView};
-use redtrove_core::{ClusterId, InstanceId, NodeId, RequestId, SlotRange};
+use redtrove_core::{ClusterId, InstanceId, NodeId, RequestId, SlotRange, SlotSet};
 
 /// Whom to call: the agent of an instance. Its certificate must carry the instance's id.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -60,6 +60,8 @@ pub struct GuestStatus {
     pub volume_used_bytes: u64,
     /// Its node's id, while its redis-server answers.
     pub node: Option<NodeId>,
+    /// The slots that its node owns, while its redis-server answers.
+    pub slots: SlotSet,
     /// The nodes it holds for failed, as a majority of masters agreed.
     pub failed: Vec<NodeId>,
 }

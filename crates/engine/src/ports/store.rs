@@ -15,6 +15,7 @@ use super::answer::KeptAnswer;
 use super::operators::OperatorCluster;
 use super::quota::{Resource, Usage};
 use super::submission::{DeleteSubmitted, Growth, NewCluster, NewTask};
+use super::upkeep::Upkeep;
 use super::work::{Claimed, Ending, Lease, Record, RemovedNode};
 use crate::task::{StepRecord, Task, Verdict};
 
@@ -90,7 +91,7 @@ pub struct NewVersion {
 
 /// The database. Whatever compares times compares those of the database's own clock.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: Upkeep {
     /// Takes a new cluster: quota, cluster (task BUILDING), instances and task in one transaction.
     async fn create_cluster(&self, new: &NewCluster) -> Result<(), SubmitError>;
 
@@ -189,6 +190,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// Tasks that may be claimed now, oldest first: not ended, due, and without a valid lease.
     async fn claimable(&self, limit: u32) -> Result<Vec<TaskId>, StoreError>;
+
+    /// How long until the first task becomes claimable that is not now, because its lease ends or its pause is over; nothing if
+    /// there is none. A lease may be renewed until then.
+    async fn next_claimable(&self) -> Result<Option<Duration>, StoreError>;
 
     /// Claims a task for `length`, if it may be claimed: a new token, one more attempt.
     async fn claim(&self, task: TaskId, owner: &str, length: Duration) -> Result<Option<Claimed>, StoreError>;

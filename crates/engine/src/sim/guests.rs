@@ -207,6 +207,7 @@ impl Guests for SimGuests {
                     Some(_) => RedisState::Running,
                 },
                 volume_used_bytes: 1,
+                slots: running.map(|node| node.slots.clone()).unwrap_or_default(),
                 node: running.map(|node| node.id),
                 failed: running.map(|node| state.nodes.failed(node, now)).unwrap_or_default(),
             })

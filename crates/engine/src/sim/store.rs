@@ -1,6 +1,7 @@
 //! A database in memory. Each call is one transaction: it changes everything it says, or nothing.
 
 mod tables;
+mod upkeep;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -174,6 +175,10 @@ impl Store for SimStore {
 
     async fn claimable(&self, limit: u32) -> Result<Vec<TaskId>, StoreError> {
         self.read_at("claimable", move |tables, now| tables.claimable(limit, now)).await
+    }
+
+    async fn next_claimable(&self) -> Result<Option<Duration>, StoreError> {
+        self.read_at("next_claimable", |tables, now| tables.next_claimable(now)).await
     }
 
     async fn claim(&self, task: TaskId, owner: &str, length: Duration) -> Result<Option<Claimed>, StoreError> {

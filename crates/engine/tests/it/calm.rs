@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use redtrove_engine::Engine;
-use redtrove_engine::sim::Chaos;
-use redtrove_engine::task::{StepOutcome, TaskState};
+use redtrove_engine::sim::{Chaos, Trouble};
+use redtrove_engine::task::{StepOutcome, StepRecord, TaskState};
+use redtrove_engine::{Engine, Offered};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -85,6 +85,88 @@ async fn a_daemon_that_shuts_down_gives_its_task_back_at_once() {
     assert_eq!(run_until_ended(&sim, task).await, TaskState::Succeeded);
     assert!(stopped.elapsed() < Duration::from_secs(10), "nobody waits for the lease to run out");
     assert_formed(&sim, cluster, 3).await;
+}
+
+/// An engine that is told to stop while it runs a create; how long that took, and the steps it left.
+async fn stopped_after(seconds: u64, chaos: Chaos) -> (Duration, Vec<StepRecord>) {
+    let sim = world(15).await;
+    let (cluster, task) = submit_create(&sim, 3).await;
+    sim.set_chaos(chaos);
+    let shutdown = CancellationToken::new();
+    let engine = Engine::new(sim.incarnation(), options("first"), shutdown.clone());
+    engine.offer(task).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+    let stopped = Instant::now();
+    shutdown.cancel();
+    engine.drained().await;
+    let took = stopped.elapsed();
+    let steps = sim.observer().store.steps(task).await.unwrap();
+    assert_eq!(sim.observer().store.claimable(9).await.unwrap(), [task], "whoever looks next goes on");
+    sim.set_chaos(Chaos::Calm);
+    assert_eq!(run_until_ended(&sim, task).await, TaskState::Succeeded);
+    assert_formed(&sim, cluster, 3).await;
+    (took, steps)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_under_way_ends_and_is_recorded_before_the_task_is_given_back() {
+    let (took, steps) = stopped_after(1, Chaos::Late("prepare", Duration::from_secs(4))).await;
+    assert!((2..4).contains(&took.as_secs()), "the step takes three more seconds: {took:?}");
+    let prepared: Vec<_> = steps.iter().filter(|step| step.name == "prepare").collect();
+    assert_eq!(prepared.len(), 3);
+    assert!(prepared.iter().all(|step| step.outcome == Some(StepOutcome::Done)), "{prepared:?}");
+    assert!(steps.iter().all(|step| step.ended.is_some()), "nothing is left open: {steps:?}");
+    assert_eq!(steps.last().unwrap().name, "prepare", "and nothing begins: {steps:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_takes_too_long_does_not_hold_a_daemon_that_stops() {
+    let (took, steps) = stopped_after(1, Chaos::Late("prepare", Duration::from_secs(170))).await;
+    assert!(took <= Duration::from_secs(6), "{took:?}");
+    assert!(steps.iter().any(|step| step.outcome.is_none()), "it is cut off, and somebody does it again: {steps:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_daemon_that_stops_does_not_wait_for_what_a_task_waits_for() {
+    let (took, steps) = stopped_after(20, Chaos::FailForGood("topology", Trouble::Transient)).await;
+    assert!(took < Duration::from_millis(100), "{took:?}");
+    let last = steps.last().unwrap();
+    assert_eq!((last.subject, last.outcome), (None, Some(StepOutcome::Retry)), "the wait ends with it: {last:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_daemon_that_stops_takes_nothing_up() {
+    let sim = world(16).await;
+    let (_, task) = submit_create(&sim, 1).await;
+    let shutdown = CancellationToken::new();
+    let engine = Engine::new(sim.incarnation(), options("only"), shutdown.clone());
+    shutdown.cancel();
+    assert_eq!(engine.offer(task).await.unwrap(), Offered::NoRunner);
+    tokio::time::timeout(Duration::from_secs(1), engine.run_sweeper()).await.expect("the sweeper has stopped");
+    assert_eq!(sim.observer().store.task(task).await.unwrap().unwrap().state, TaskState::Pending);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sweeper_turns_for_as_long_as_it_does_not_hang() {
+    let sim = world(17).await;
+    let engine = Engine::new(sim.incarnation(), options("only"), CancellationToken::new());
+    let watch = async {
+        let mut before = engine.turns();
+        for _ in 0..5 {
+            tokio::time::sleep(options("").sweep_every * 2).await;
+            assert!(engine.turns() > before, "it turns");
+            before = engine.turns();
+        }
+        sim.set_chaos(Chaos::Late("claimable", Duration::from_secs(24 * 60 * 60)));
+        tokio::time::sleep(options("").sweep_every).await;
+        let before = engine.turns();
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        assert_eq!(engine.turns(), before, "one that hangs does not");
+    };
+    tokio::select! {
+        () = engine.run_sweeper() => {}
+        () = watch => {}
+    }
 }
 
 #[tokio::test(start_paused = true)]

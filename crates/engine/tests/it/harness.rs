@@ -32,6 +32,8 @@ pub(crate) fn options(owner: &str) -> Options {
         look_within: Duration::from_secs(5),
         sweep_every: Duration::from_secs(2),
         orphans_every: Duration::from_secs(20),
+        deleted_machine_grace: Duration::from_secs(10),
+        unknown_machine_grace: Some(Duration::from_secs(24 * 60 * 60)),
         heartbeat: Duration::from_secs(10),
     }
 }

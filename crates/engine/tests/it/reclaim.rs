@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use redtrove_engine::Engine;
 use redtrove_engine::sim::Chaos;
 use redtrove_engine::task::TaskState;
+use redtrove_engine::{Engine, Options};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -42,4 +42,28 @@ async fn the_leases_of_others_are_left_alone() {
     let second = Engine::new(sim.incarnation(), options("tm-2"), CancellationToken::new());
     second.reclaim().await.unwrap();
     assert!(sim.observer().store.claimable(9).await.unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_daemon_takes_over_as_soon_as_the_lease_ends() {
+    let sim = world(3).await;
+    let (_, task) = submit_create(&sim, 3).await;
+    sim.set_chaos(Chaos::DieAfter(20));
+    let slow = |owner: &str| Options { sweep_every: Duration::from_secs(25), ..options(owner) };
+    let lease = slow("tm-1").lease;
+    let first = Engine::new(sim.incarnation(), slow("tm-1"), CancellationToken::new());
+    aside(async move { first.offer(task).await });
+    sim.killed().await;
+    let killed = Instant::now();
+    let second = Engine::new(sim.incarnation(), slow("tm-2"), CancellationToken::new());
+    let taken_over = async {
+        while second.running() == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        killed.elapsed()
+    };
+    tokio::select! {
+        () = second.run_sweeper() => {}
+        took = taken_over => assert!(took <= lease + Duration::from_millis(100), "{took:?}"),
+    }
 }

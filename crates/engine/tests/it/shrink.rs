@@ -6,6 +6,7 @@ use redtrove_core::cluster::ClusterTask;
 use redtrove_core::instance::{Instance, Lifecycle};
 use redtrove_core::{ClusterId, InstanceId, SlotRange, SlotSet};
 use redtrove_engine::Engine;
+use redtrove_engine::ports::StoreError;
 use redtrove_engine::sim::{Chaos, Sim, Trouble};
 use redtrove_engine::submit;
 use redtrove_engine::task::{TaskState, Verdict};
@@ -149,6 +150,21 @@ async fn a_refusal_that_nobody_waits_for_leaves_a_fault() {
     assert_eq!(run_until_ended(&sim, task).await, TaskState::Failed);
     let fault = crate::harness::cluster(&sim, cluster).await.unwrap().0.fault.unwrap();
     assert!(fault.contains("c-member-4"), "{fault}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_verdict_is_waited_for_while_the_database_is_away() {
+    let (sim, cluster) = formed(4, STAYING + 1).await;
+    let leaver = instances(&sim, cluster).await.pop().unwrap().id;
+    let task = submit_shrink(&sim, cluster, &[leaver]).await;
+    assert_eq!(run_until_ended(&sim, task).await, TaskState::Failed);
+    let store = sim.incarnation().store;
+    sim.set_chaos(Chaos::FailBefore(1));
+    let fault = submit::await_verdict(&*store, task, Duration::from_secs(15)).await.unwrap().unwrap();
+    assert_eq!(fault.kind.code(), 403);
+    sim.set_chaos(Chaos::FailForGood("task", Trouble::Transient));
+    let answer = submit::await_verdict(&*store, task, Duration::from_secs(15)).await;
+    assert!(matches!(answer, Err(StoreError::Unavailable(_))), "neither yes nor no: {answer:?}");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::harness::*;
 async fn statuses(sim: &Sim, id: redtrove_core::ClusterId) -> Vec<MemberStatus> {
     let now = sim.observer().store.now().await.unwrap();
     let (_, instances) = cluster(sim, id).await.unwrap();
-    instances.iter().map(|instance| member_status(instance, now, Duration::from_secs(90)).0).collect()
+    instances.iter().map(|instance| member_status(instance, now, Duration::from_secs(90), None).0).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -87,4 +87,117 @@ async fn machines_of_deleted_instances_go_and_those_without_a_row_stay() {
     sweep_orphans(&sim).await;
     assert_eq!(sim.machines(), [spec.id]);
     assert!(instances.iter().all(|instance| instance.lifecycle == Lifecycle::Complete), "as they were before");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_without_a_row_goes_when_its_long_time_is_over_even_if_the_sweeper_starts_anew() {
+    let sim = world(4).await;
+    let World { compute, store, .. } = sim.observer();
+    let spec = redtrove_engine::ports::InstanceSpec {
+        id: redtrove_core::InstanceId(uuid::Uuid::from_u128(42)),
+        cluster: redtrove_core::ClusterId(uuid::Uuid::from_u128(43)),
+        name: "astray".to_owned(),
+        flavor_id: "1".to_owned(),
+        volume_gb: 2,
+        engine: redtrove_core::topology::Engine::Redis,
+    };
+    compute.ensure(&spec).await.unwrap();
+    sweep_orphans(&sim).await;
+    let listed = store.orphans().await.unwrap();
+    assert_eq!(listed.iter().map(|orphan| orphan.instance).collect::<Vec<_>>(), [spec.id]);
+    tokio::time::sleep(Duration::from_secs(24 * 60 * 60 - 200)).await;
+    sweep_orphans(&sim).await;
+    assert_eq!(sim.machines(), [spec.id], "not yet");
+    assert_eq!(store.orphans().await.unwrap(), listed, "the first look counts");
+    tokio::time::sleep(Duration::from_secs(200)).await;
+    sweep_orphans(&sim).await;
+    assert_eq!((sim.machines(), store.orphans().await.unwrap()), (vec![], vec![]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_hundred_guests_half_of_them_silent_are_told_apart_within_two_heartbeats() {
+    let sim = world(5).await;
+    let mut clusters = Vec::new();
+    for _ in 0..4 {
+        let (id, task) = submit_create(&sim, 50).await;
+        assert_eq!(run_until_ended(&sim, task).await, TaskState::Succeeded);
+        clusters.push(id);
+    }
+    let World { compute, .. } = sim.observer();
+    let engine = Engine::new(sim.incarnation(), options("monitor"), CancellationToken::new());
+    let watch = async {
+        tokio::time::sleep(Duration::from_secs(11)).await;
+        let silenced = sim.observer().store.now().await.unwrap();
+        for id in &clusters[..2] {
+            for member in instances(&sim, *id).await {
+                compute.destroy(member.id, redtrove_engine::ports::Keep::Nothing).await.unwrap();
+            }
+        }
+        tokio::time::sleep(options("").heartbeat * 2).await;
+        for (n, id) in clusters.iter().enumerate() {
+            for member in instances(&sim, *id).await {
+                let since = member.heard.silent_since;
+                assert_eq!(since.is_some(), n < 2, "{}: {since:?}", member.name);
+                assert!(since.is_none_or(|since| since <= silenced), "since it was last heard");
+            }
+        }
+    };
+    tokio::select! {
+        () = engine.run_monitor() => {}
+        () = watch => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_says_how_many_slots_it_serves_and_no_more_than_once() {
+    let (sim, id) = formed(6, 3).await;
+    let engine = Engine::new(sim.incarnation(), options("monitor"), CancellationToken::new());
+    let served = async || cluster(&sim, id).await.unwrap().0;
+    let watch = async {
+        tokio::time::sleep(Duration::from_secs(15)).await;
+        let whole = served().await;
+        assert_eq!(whole.slots_served, Some(16_384));
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(served().await.updated, whole.updated, "nothing is written that is no news");
+        let member = &instances(&sim, id).await[0];
+        sim.observer().compute.destroy(member.id, redtrove_engine::ports::Keep::Nothing).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(45)).await;
+        assert_eq!(served().await.slots_served, Some(16_384 - 5_462), "the others hold it for failed");
+        assert_eq!(engine.seen().unserved(), 1);
+    };
+    tokio::select! {
+        () = engine.run_monitor() => {}
+        () = watch => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_doctor_finds_nothing_in_a_sound_world_and_a_machine_that_nobody_knows() {
+    let (sim, _) = formed(7, 3).await;
+    let graces = redtrove_engine::doctor::Graces {
+        lease: Duration::from_secs(30),
+        deleted_machine: Duration::from_secs(10),
+        unknown_machine: Some(Duration::from_secs(60)),
+    };
+    let world = sim.observer();
+    assert_eq!(redtrove_engine::doctor::examine(&world, graces).await.unwrap(), []);
+    let spec = redtrove_engine::ports::InstanceSpec {
+        id: redtrove_core::InstanceId(uuid::Uuid::from_u128(42)),
+        cluster: redtrove_core::ClusterId(uuid::Uuid::from_u128(43)),
+        name: "astray".to_owned(),
+        flavor_id: "1".to_owned(),
+        volume_gb: 2,
+        engine: redtrove_core::topology::Engine::Redis,
+    };
+    world.compute.ensure(&spec).await.unwrap();
+    let found = redtrove_engine::doctor::examine(&world, graces).await.unwrap();
+    assert_eq!(
+        found.iter().map(|finding| (finding.kind, finding.can_be_mended())).collect::<Vec<_>>(),
+        [("unknown_machine", false)]
+    );
+    world.store.put_orphans(&[spec.id].into()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    let found = redtrove_engine::doctor::examine(&world, graces).await.unwrap();
+    assert!(redtrove_engine::doctor::mend(&world, &found[0]).await.unwrap(), "its time is over");
+    assert_eq!(redtrove_engine::doctor::examine(&world, graces).await.unwrap(), []);
 }

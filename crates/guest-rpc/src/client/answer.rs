@@ -81,6 +81,7 @@ pub(super) fn status(answer: v1::GetStatusResponse) -> Result<GuestStatus, Inval
     Ok(GuestStatus {
         redis,
         volume_used_bytes: answer.volume_used_bytes,
+        slots: convert::slot_set("slots", answer.slots)?,
         node: answer.node_id.map(|id| convert::node_id("node_id", &id)).transpose()?,
         failed: failed
             .map(|(at, id)| convert::node_id(&format!("failed_node_ids[{at}]"), id))

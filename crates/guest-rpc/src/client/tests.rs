@@ -60,6 +60,7 @@ async fn what_a_guest_says_arrives_in_our_own_words() {
         redis: RedisState::Running,
         volume_used_bytes: 4096,
         node: Some(NODE.parse().unwrap()),
+        slots: SlotRange::new(0, 100).unwrap().into(),
         failed: vec![other],
     };
     assert_eq!(status, expected);

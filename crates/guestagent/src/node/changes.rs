@@ -88,8 +88,10 @@ impl Node {
     /// Starts a handshake with another node.
     pub(crate) async fn meet(self: Arc<Self>, wanted: Meet) -> Result<(), Failure> {
         let complete = self.member()?.complete;
-        if let Some(expected) = wanted.expected {
-            self.expect(expected).await?;
+        // The other node learns this one's id.
+        let own = self.own_id().await?;
+        if let Some(expected) = wanted.expected.filter(|expected| *expected != own) {
+            return Err(Failure::another(own, expected));
         }
         if complete && wanted.timeout_ms.is_some() {
             let reason = "the node is complete: the node timeout of one that serves is not changed";
@@ -101,7 +103,7 @@ impl Node {
     /// Takes slots, before the node has met anyone.
     pub(crate) async fn add_slots(self: Arc<Self>, wanted: AddSlots) -> Result<(), Failure> {
         let complete = self.member()?.complete;
-        let view = self.redis.view().await?;
+        let view = self.own_view().await?;
         if let Some(expected) = wanted.expected.filter(|expected| *expected != view.myself) {
             return Err(Failure::another(view.myself, expected));
         }
@@ -128,7 +130,7 @@ impl Node {
     /// Forgets nodes.
     pub(crate) async fn forget(self: Arc<Self>, nodes: BTreeSet<NodeId>) -> Result<(), Failure> {
         self.prepared()?;
-        let own = self.redis.node_id().await?;
+        let own = self.own_id().await?;
         if nodes.contains(&own) {
             return Err(InvalidField::new("node_ids", format!("{own} is this node itself")).into());
         }
@@ -145,7 +147,7 @@ impl Node {
         let state = self.member()?;
         let settings = state.settings()?;
         // Asked first, so that nothing is written while no server answers.
-        self.redis.node_id().await?;
+        self.own_id().await?;
         let opened = NodeState { complete: true, ..(*state).clone() };
         if !state.complete {
             let written = opened.clone();

@@ -124,7 +124,11 @@ impl Node {
         let now = SystemClock.now();
         let Some(left) = state.closed_for(now, self.closing) else { return Ok(state) };
         let state = state.with_shut((!left.is_zero()).then(|| Shut::Until(now.after(left))));
-        state.save(&self.home)?;
+        match state.save(&self.home) {
+            // Written with the next change; until then a restart measures the time from the same moment.
+            Err(error @ Failure::Unavailable(_)) => tracing::warn!("{error}"),
+            saved => saved?,
+        }
         Ok(state)
     }
 }

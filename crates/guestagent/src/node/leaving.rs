@@ -38,7 +38,7 @@ impl Node {
         }
         // They are, but all that follows depends on it, and a server may have been started by an older file.
         self.redis.set_tenants(Tenants::Closed).await?;
-        let view = self.redis.view().await?;
+        let view = self.own_view().await?;
         if view.myself == expected {
             if let Err(error) = self.empty(&state, &view).await {
                 self.stay(&error).await?;

@@ -84,7 +84,12 @@ impl World {
     }
 
     pub(crate) async fn agent_in(&self, number: u8, directory: &Path) -> Agent {
-        let mut agent = self.agent_to_start(number, directory, Path::new("/usr/bin/redis-server"));
+        self.agent_that_runs(number, directory, Path::new("/usr/bin/redis-server")).await
+    }
+
+    /// A running agent whose redis-server is `redis`.
+    pub(crate) async fn agent_that_runs(&self, number: u8, directory: &Path, redis: &Path) -> Agent {
+        let mut agent = self.agent_to_start(number, directory, redis);
         agent.start();
         agent.listening().await;
         agent
@@ -212,6 +217,25 @@ impl Agent {
         assert!(mark.is_alive());
         kill_process(Pid::from_raw(mark.pid).unwrap(), Signal::KILL).unwrap();
         mark
+    }
+
+    /// Stops its redis-server for a while, or has it go on.
+    pub(crate) fn signal_redis(&self, signal: Signal) -> ProcessMark {
+        let mark = self.redis().expect("a redis-server runs");
+        kill_process(Pid::from_raw(mark.pid).unwrap(), signal).unwrap();
+        mark
+    }
+
+    /// What redis-server knows of its cluster when it starts.
+    pub(crate) fn nodes_conf(&self) -> PathBuf {
+        self.directory.join("data/nodes.conf")
+    }
+
+    /// Whether that is what the agent has a copy of.
+    pub(crate) fn has_copied(&self) -> bool {
+        let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+        let copy = read(self.directory.join("nodes.conf.copy"));
+        copy.split_once('\n').is_some_and(|(_, copied)| copied == read(self.nodes_conf()))
     }
 
     /// What the agent keeps of its node.

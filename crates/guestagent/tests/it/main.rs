@@ -7,6 +7,8 @@ mod closing;
 #[cfg(test)]
 mod depth;
 #[cfg(test)]
+mod disk_full;
+#[cfg(test)]
 mod forming;
 #[cfg(test)]
 mod harness;
@@ -14,6 +16,8 @@ mod harness;
 mod input;
 #[cfg(test)]
 mod leaving;
+#[cfg(test)]
+mod nodes_conf;
 #[cfg(test)]
 mod outside;
 #[cfg(test)]

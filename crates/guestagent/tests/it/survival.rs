@@ -44,6 +44,28 @@ async fn an_agent_that_ends_leaves_redis_alone_and_adopts_it_later() {
     assert_eq!(agent.redis(), Some(first));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_ends_answers_the_call_it_is_at() {
+    let world = World::new();
+    // Prepare waits for a server that never answers.
+    let server = world.place.path().join("redis-server");
+    std::fs::write(&server, "#!/bin/sh\ncase $1 in *.conf) exec sleep 600;; esac\nexec /usr/bin/redis-server \"$@\"\n")
+        .unwrap();
+    std::fs::set_permissions(&server, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let mut agent = world.agent_that_runs(1, &world.place.path().join("node-1"), &server).await;
+    let mut client = world.control(&agent).await;
+    let request = at(1, prepare_request(&agent));
+    let mut calls = tokio::task::JoinSet::new();
+    calls.spawn(async move { client.0.prepare(request).await });
+    wait_for("a server to be waited for", || async { agent.redis() }).await;
+    let asked = Instant::now();
+    assert!(agent.end(Signal::TERM).success());
+    // Its tasks have ten seconds after the last answer.
+    assert!(asked.elapsed() < Duration::from_secs(20), "it ended after {:?}", asked.elapsed());
+    let answer = refused(calls.join_next().await.unwrap().unwrap());
+    assert_eq!(answer, (Code::Aborted, "the guest agent is being stopped".to_owned()));
+}
+
 #[tokio::test]
 async fn a_killed_redis_comes_back_as_it_was() {
     let world = World::new();

@@ -132,6 +132,20 @@ pub(super) async fn claimable_tasks_come_oldest_first(bed: Bed) {
     assert_eq!(newest, [tasks[3], tasks[2], tasks[1]]);
 }
 
+pub(super) async fn the_next_that_may_be_claimed_is_known_before(bed: Bed) {
+    assert_eq!(bed.store.next_claimable().await.unwrap(), None);
+    let (first, second) = (bed.created(1).await.task.id, bed.created(1).await.task.id);
+    assert_eq!(bed.store.next_claimable().await.unwrap(), None, "both may be claimed now");
+    bed.store.claim(first, "tm-1", 2 * LONG).await.unwrap().unwrap();
+    let lease = bed.store.claim(second, "tm-1", LONG).await.unwrap().unwrap().lease;
+    let within = |length: Duration| length > LONG / 2 && length <= LONG;
+    assert!(bed.store.next_claimable().await.unwrap().is_some_and(within), "the end of the shorter lease");
+    bed.store.release(&lease, LONG).await.unwrap();
+    assert!(bed.store.next_claimable().await.unwrap().is_some_and(within), "the end of the pause");
+    bed.store.expire_leases_of("tm-1").await.unwrap();
+    assert!(bed.store.next_claimable().await.unwrap().is_some_and(within), "what may be claimed now does not count");
+}
+
 pub(super) async fn a_task_past_its_deadline_is_claimable(bed: Bed) {
     let new = bed.new_cluster("late", 1);
     let task = NewTask { time_limit: Duration::ZERO, ..new.task.clone() };

@@ -7,9 +7,10 @@ use redtrove_engine::ports::{Growth, Joiner, NewInstance, StoreError, SubmitErro
 
 use super::{begin_operation, insert_instances, insert_task};
 use crate::answers::{hold_answer, write_answer};
-use crate::backend::{Backend, SqlStore, Tx, printed, values};
+use crate::backend::{Backend, SqlStore, printed, values};
 use crate::quota::raise_usages;
 use crate::rows::{self, cluster_columns};
+use crate::session::Tx;
 
 const CLUSTER: &str = concat!(
     "SELECT ",
@@ -46,6 +47,16 @@ impl<B: Backend> SqlStore<B> {
         }
         tx.commit().await?;
         Ok((cluster, instances))
+    }
+
+    /// What a growth led to, if it was taken.
+    pub(crate) async fn find_growth(&self, growth: &Growth) -> Result<Option<(Cluster, Vec<Instance>)>, SubmitError> {
+        if self.find_task(growth.task.id).await?.is_none() {
+            return Ok(None);
+        }
+        let (cluster, mut instances) = self.read_cluster(growth.cluster).await?.ok_or(SubmitError::NotFound)?;
+        instances.retain(|instance| growth.task.members.contains(&instance.id));
+        Ok(Some((cluster, instances)))
     }
 }
 

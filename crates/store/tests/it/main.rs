@@ -2,8 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+// The attribute tells clippy that what is beside the tests is a test, too.
+#[cfg(test)]
+mod disk_full;
+mod fire;
 mod mariadb;
 mod migration;
+mod proxy;
 mod sqlite;
 
 use std::path::Path;

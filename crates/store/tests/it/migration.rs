@@ -13,7 +13,8 @@ use redtrove_store::{SchemaState, connect, migrate, schema_state};
 use redtrove_testkit::mariadb::MariaDb;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{Connection, MySqlConnection, SqlSafeStr, SqliteConnection};
+use sqlx::{Connection, MySqlConnection, Row, SqlSafeStr, SqliteConnection};
+use tokio::task::JoinSet;
 
 use crate::newest;
 
@@ -45,6 +46,20 @@ INSERT INTO tasks
 INSERT INTO quota_usages (project_id, resource, in_use) VALUES
     ('project-a', 'instances', 1), ('project-a', 'volumes', 2);
 ";
+
+/// What else the first release wrote, as it wrote it.
+const FIRST_STATEMENTS: [&str; 6] = [
+    "INSERT INTO task_steps (task_id, seq, name, subject, started) \
+     VALUES ('01900000-0000-7000-8000-000000000002', 1, 'verify', NULL, 1000)",
+    "UPDATE tasks SET state = 'running', attempt = attempt + 1, lease_owner = 'tm-1', lease_token = 1, \
+     lease_expires_at = 9000, started = COALESCE(started, 1000) WHERE id = '01900000-0000-7000-8000-000000000002'",
+    "UPDATE tasks SET state = 'succeeded', fault = NULL, ended = 2000, lease_owner = NULL, lease_expires_at = NULL \
+     WHERE id = '01900000-0000-7000-8000-000000000002' AND lease_token = 1 AND state = 'running'",
+    "UPDATE clusters SET task = 'NONE', operation = NULL, updated = 2000, deleted = 0, deleted_at = NULL \
+     WHERE operation = '01900000-0000-7000-8000-000000000002'",
+    "UPDATE instances SET lifecycle = 'deleted', deleted_at = 3000, updated = 3000 WHERE lifecycle <> 'deleted'",
+    "INSERT INTO leases (name, owner, expires_at) VALUES ('monitor', 'tm-1', 9000)",
+];
 
 /// The migrations of the first release.
 fn first(sql: &'static str) -> Migrator {
@@ -138,4 +153,115 @@ async fn grows_on(store: &dyn Store, cluster: ClusterId) {
     };
     let (grown, joiners) = store.grow_cluster(&growth).await.unwrap();
     assert_eq!((grown.task, joiners[0].name.as_str()), (ClusterTask::GrowingCluster, "orders-member-3"));
+}
+
+/// The statements of the release before run on the schema of this one: its daemons go on through an upgrade.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_releases_statements_run_on_the_newest_schema() {
+    let dir = tempfile::tempdir().unwrap();
+    let address = format!("sqlite://{}", dir.path().join("redtrove.db").display());
+    migrate(&address).await.unwrap();
+    let options = SqliteConnectOptions::from_str(&address).unwrap();
+    let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+    sqlx::raw_sql(FIRST_ROWS).execute(&mut connection).await.unwrap();
+    for sql in FIRST_STATEMENTS {
+        sqlx::query(sql).execute(&mut connection).await.unwrap();
+    }
+
+    let server = MariaDb::start(dir.path()).unwrap();
+    let address = server.database("newest").unwrap();
+    migrate(&address).await.unwrap();
+    let mut connection = MySqlConnection::connect(&address).await.unwrap();
+    sqlx::raw_sql(FIRST_ROWS).execute(&mut connection).await.unwrap();
+    for sql in FIRST_STATEMENTS {
+        sqlx::query(sql).execute(&mut connection).await.unwrap();
+    }
+}
+
+/// A migration may break off after each of its statements, with its row written: the next one goes on, to the same schema.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_migration_that_broke_off_is_continued() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = MariaDb::start(dir.path()).unwrap();
+    let whole = server.database("whole").unwrap();
+    migrate(&whole).await.unwrap();
+    let wanted = tables(&whole).await;
+
+    let sql = include_str!("../../schema/mariadb/0003_grow_and_shrink.sql");
+    let statements: Vec<&str> = sql.split_inclusive(";\n").collect();
+    assert_eq!(statements.len(), 5);
+    for broken_after in 0..=statements.len() {
+        let address = server.database(&format!("broken_{broken_after}")).unwrap();
+        migrate(&address).await.unwrap();
+        let mut connection = MySqlConnection::connect(&address).await.unwrap();
+        let undo = "DROP TABLE forget_debts, removed_nodes; \
+                    ALTER TABLE tasks DROP COLUMN params, DROP COLUMN verdict, DROP COLUMN verdict_by; \
+                    UPDATE _sqlx_migrations SET success = FALSE WHERE version = 3";
+        sqlx::raw_sql(undo).execute(&mut connection).await.unwrap();
+        for statement in &statements[..broken_after] {
+            sqlx::raw_sql(*statement).execute(&mut connection).await.unwrap();
+        }
+        assert_eq!(schema_state(&address).await.unwrap(), SchemaState::Broken { at: 3 });
+        let error = connect(&address).await.err().unwrap();
+        assert!(error.to_string().contains("`redtrove-taskmanager db migrate`, which goes on"), "{error}");
+        migrate(&address).await.unwrap();
+        assert_eq!(schema_state(&address).await.unwrap(), SchemaState::Current(newest()));
+        assert_eq!(tables(&address).await, wanted, "broken after {broken_after} statements");
+        connect(&address).await.unwrap();
+    }
+
+    let address = server.database("strange").unwrap();
+    migrate(&address).await.unwrap();
+    let mut connection = MySqlConnection::connect(&address).await.unwrap();
+    let strange = "UPDATE _sqlx_migrations SET success = FALSE, checksum = 'x' WHERE version = 3";
+    sqlx::raw_sql(strange).execute(&mut connection).await.unwrap();
+    let error = migrate(&address).await.unwrap_err();
+    assert!(error.to_string().contains("is another release's"), "{error}");
+}
+
+/// Who dies in the middle of a migration, with a statement under way, lets the next one in and does not spoil its work.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_migration_gives_its_lock_to_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = MariaDb::start(dir.path()).unwrap();
+    let address = server.database("locked").unwrap();
+    let mut connection = MySqlConnection::connect(&address).await.unwrap();
+    let schema = first(include_str!("../../schema/mariadb/0001_first.sql"));
+    schema.run_direct(None, &mut connection, false).await.unwrap();
+    // What a long query of somebody else does: the ALTER TABLE waits for it.
+    let mut reader = MySqlConnection::connect(&address).await.unwrap();
+    sqlx::raw_sql("START TRANSACTION; SELECT * FROM clusters").execute(&mut reader).await.unwrap();
+    let mut migrations = JoinSet::new();
+    let migration = |migrations: &mut JoinSet<_>| {
+        let address = address.clone();
+        migrations.spawn(async move { migrate(&address).await })
+    };
+    let doomed = migration(&mut migrations);
+    let waits =
+        "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE DB = 'locked' AND STATE LIKE 'Waiting for%lock%'";
+    while sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut connection).await.unwrap() == 0 {
+        tokio::task::yield_now().await;
+    }
+    doomed.abort();
+    assert!(migrations.join_next().await.unwrap().is_err());
+    assert_eq!(schema_state(&address).await.unwrap(), SchemaState::Broken { at: 2 });
+
+    migration(&mut migrations);
+    sqlx::raw_sql("COMMIT").execute(&mut reader).await.unwrap();
+    migrations.join_next().await.unwrap().unwrap().unwrap();
+    assert_eq!(schema_state(&address).await.unwrap(), SchemaState::Current(newest()));
+}
+
+/// What every table looks like.
+async fn tables(address: &str) -> Vec<String> {
+    let mut connection = MySqlConnection::connect(address).await.unwrap();
+    let names = "SELECT table_name FROM information_schema.tables \
+                 WHERE table_schema = DATABASE() AND table_name NOT LIKE '\\_%' ORDER BY table_name";
+    let names: Vec<String> = sqlx::query_scalar(names).fetch_all(&mut connection).await.unwrap();
+    let mut shown = Vec::new();
+    for name in names {
+        let show = sqlx::AssertSqlSafe(format!("SHOW CREATE TABLE {name}"));
+        shown.push(sqlx::query(show).fetch_one(&mut connection).await.unwrap().get(1));
+    }
+    shown
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use redtrove_engine::ports::StoreError;
 use redtrove_store::contract::{Bed, cases};
 use redtrove_store::{ConnectError, SchemaState, connect, migrate, schema_state};
+use sqlx::AssertSqlSafe;
 use tokio::task::JoinSet;
 
 use crate::newest;
@@ -53,15 +54,19 @@ async fn a_daemon_refuses_a_schema_of_another_version() {
     let address = address(dir.path());
     migrate(&address).await.unwrap();
     let pool = sqlx::SqlitePool::connect(&address).await.unwrap();
-    sqlx::query("UPDATE _sqlx_migrations SET version = 99 WHERE version = (SELECT MAX(version) FROM _sqlx_migrations)")
-        .execute(&pool)
-        .await
-        .unwrap();
+    let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES ";
+    let expanded = AssertSqlSafe(format!("{newer} (98, '0098_more', 1, x'00', 0)"));
+    sqlx::query(expanded).execute(&pool).await.unwrap();
+    assert_eq!(schema_state(&address).await.unwrap(), SchemaState::Expanded { found: 98, wanted: newest() });
+    connect(&address).await.unwrap();
+    assert!(migrate(&address).await.is_err(), "an old program leaves a new schema alone");
+    let contracted = AssertSqlSafe(format!("{newer} (99, '0099_contract_less', 1, x'00', 0)"));
+    sqlx::query(contracted).execute(&pool).await.unwrap();
     assert_eq!(schema_state(&address).await.unwrap(), SchemaState::New { found: 99, wanted: newest() });
     let error = connect(&address).await.err().unwrap();
     assert!(matches!(error, ConnectError::Schema(_)) && error.to_string().contains("99"), "{error}");
     assert!(migrate(&address).await.is_err(), "an old program leaves a new schema alone");
-    sqlx::query("DELETE FROM _sqlx_migrations WHERE version = 99").execute(&pool).await.unwrap();
+    sqlx::query("DELETE FROM _sqlx_migrations WHERE version > 2").execute(&pool).await.unwrap();
     let error = connect(&address).await.err().unwrap();
     assert!(error.to_string().contains("redtrove-taskmanager db migrate"), "{error}");
     sqlx::query("UPDATE _sqlx_migrations SET success = 0").execute(&pool).await.unwrap();
@@ -118,7 +123,7 @@ async fn a_row_that_nobody_wrote_is_named() {
         [("('not-an-id', 'redis')", "d_id"), ("('416b0b16-ba55-4302-bbd3-ff566032e1c1', x'ff')", "d_name")]
     {
         let insert = format!("INSERT INTO datastores (id, name) VALUES {row}");
-        sqlx::query(sqlx::AssertSqlSafe(insert)).execute(&pool).await.unwrap();
+        sqlx::query(AssertSqlSafe(insert)).execute(&pool).await.unwrap();
         let error = store.datastores().await.unwrap_err();
         assert!(matches!(&error, StoreError::Corrupt { what, .. } if *what == wanted), "{error}");
         sqlx::query("DELETE FROM datastores").execute(&pool).await.unwrap();

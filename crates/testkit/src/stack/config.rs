@@ -8,26 +8,42 @@ use serde_json::{Value, json};
 use super::block::{Block, free_port};
 use super::description::{Description, Grpc};
 use super::layout::Layout;
-use super::{StackOptions, Tokens};
+use super::{Db, StackOptions, Tokens};
 use crate::files::{private_file, text};
 use crate::install::find_program;
 
-/// Trove's port.
+/// Trove's port, the first API's; its fellows have the following ones.
 const API_PORT: u16 = 8779;
-/// The first port for metrics; the API has it, taskmanagers the following ones.
+/// The first port for metrics; the first API has it, its fellows and the taskmanagers the following ones.
 const METRICS_PORT: u16 = 9779;
 
 /// Taskmanagers are `taskmanager`, `taskmanager-2`, `taskmanager-3` and so on.
 pub(super) fn taskmanager_name(n: usize) -> String {
-    if n == 1 { "taskmanager".to_owned() } else { format!("taskmanager-{n}") }
+    numbered("taskmanager", n)
+}
+
+/// APIs are `api`, `api-2`, `api-3` and so on.
+pub(super) fn api_name(n: usize) -> String {
+    numbered("api", n)
+}
+
+fn numbered(name: &str, n: usize) -> String {
+    if n == 1 { name.to_owned() } else { format!("{name}-{n}") }
 }
 
 /// What is known of a stack before anything runs.
-pub(super) fn description(layout: &Layout, block: &Block, tokens: &Tokens, lister: &str) -> Result<Description> {
-    let port = free_port(block.services(), API_PORT)?;
+pub(super) fn description(
+    layout: &Layout,
+    block: &Block,
+    tokens: &Tokens,
+    options: &StackOptions,
+) -> Result<Description> {
+    let url = |wanted| Ok(format!("http://{}:{}", block.services(), free_port(block.services(), wanted)?));
+    let apis = (API_PORT..).take(options.apis.max(1)).map(url).collect::<Result<Vec<String>>>()?;
     let pki = layout.pki();
     Ok(Description {
-        api: format!("http://{}:{port}", block.services()),
+        api: apis.first().context("a stack has an API")?.clone(),
+        apis,
         token: tokens.member.token.clone(),
         project_id: tokens.member.project_id.clone(),
         keystone: None,
@@ -37,7 +53,7 @@ pub(super) fn description(layout: &Layout, block: &Block, tokens: &Tokens, liste
         pids: BTreeMap::new(),
         metrics: BTreeMap::new(),
         grpc: Grpc { ca: pki.join("ca.pem"), cert: pki.join("reader.pem"), key: pki.join("reader.key") },
-        guests: format!("{lister} guests --dir {}", quoted(&text(layout.dir())?)),
+        guests: format!("{} guests --dir {}", options.lister, quoted(&text(layout.dir())?)),
     })
 }
 
@@ -64,32 +80,36 @@ pub(super) fn write(
         description.metrics.insert(name.to_owned(), format!("http://{bind}/metrics"));
         Ok(bind)
     };
-    let api_metrics = metrics("api", METRICS_PORT)?;
-    let mut taskmanagers = Vec::new();
-    for (n, port) in (1..=options.taskmanagers.max(1)).zip(METRICS_PORT + 1..) {
-        let name = taskmanager_name(n);
-        let bind = metrics(&name, port)?;
-        taskmanagers.push((name, bind));
-    }
-    let (host, port) = description.api.rsplit_once(':').context("an API without a port")?;
+    let apis = (1..=description.apis.len()).map(api_name);
+    let taskmanagers = (1..=options.taskmanagers.max(1)).map(taskmanager_name);
+    let bound = apis.chain(taskmanagers).zip(METRICS_PORT..);
+    let bound = bound.map(|(name, port)| Ok((metrics(&name, port)?, name))).collect::<Result<Vec<_>>>()?;
+    let (apis, taskmanagers) = bound.split_at(description.apis.len());
+    let database = match options.db {
+        Db::Sqlite => json!({"connection": description.db}),
+        Db::MariaDb => json!({"connection_file": text(&layout.database_url())?}),
+    };
     let mut common = json!({
-        "database": {"connection": description.db},
+        "database": database,
         "redis": {},
         "log": {"format": "json", "filter": "info"},
     });
     if description.amqp.is_some() {
         common["bus"] = json!({"url_file": text(&layout.bus_url())?});
     }
-    let api = json!({
-        "api": {"bind_host": host.trim_start_matches("http://"), "bind_port": port.parse::<u16>()?},
-        "auth": auth,
-        "quota": {"max_instances_per_tenant": -1, "max_volumes_per_tenant": -1, "max_accepted_volume_size": -1},
-        "monitoring": {"bind": api_metrics},
-    });
-    save(layout, "api", &[&common, &api, &options.api])?;
-    for (name, bind) in taskmanagers {
-        let own = taskmanager(layout, block, options, &name, &bind)?;
-        save(layout, &name, &[&common, &own, &options.taskmanager])?;
+    for ((bind, name), url) in apis.iter().zip(&description.apis) {
+        let (host, port) = url.rsplit_once(':').context("an API without a port")?;
+        let own = json!({
+            "api": {"bind_host": host.trim_start_matches("http://"), "bind_port": port.parse::<u16>()?},
+            "auth": auth,
+            "quota": {"max_instances_per_tenant": -1, "max_volumes_per_tenant": -1, "max_accepted_volume_size": -1},
+            "monitoring": {"bind": bind},
+        });
+        save(layout, name, &[&common, &own, &options.api])?;
+    }
+    for (bind, name) in taskmanagers {
+        let own = taskmanager(layout, block, options, name, bind)?;
+        save(layout, name, &[&common, &own, &options.taskmanager])?;
     }
     Ok(())
 }

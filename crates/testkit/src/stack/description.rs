@@ -15,6 +15,9 @@ use crate::keystone::Credentials;
 pub struct Description {
     /// Base URL of the API; clusters are at `<api>/v1.0/<project_id>/clusters`.
     pub api: String,
+    /// Base URLs of all APIs, the first one included.
+    #[serde(default)]
+    pub apis: Vec<String>,
     /// A member's token, for `X-Auth-Token`.
     pub token: String,
     /// The member's project.
@@ -64,6 +67,12 @@ impl Description {
     /// A client of the member's project.
     pub fn client(&self) -> Client {
         self.client_with(&self.token, &self.project_id)
+    }
+
+    /// A client of the member's project for each API, in their order.
+    pub fn clients(&self) -> Vec<Client> {
+        let client = |api: &String| Client::new(format!("{api}/v1.0/{}", self.project_id), &self.token);
+        self.apis.iter().map(client).collect()
     }
 
     /// A client of another project.

@@ -45,7 +45,7 @@ impl Rank {
             "redtrove-api" | "redtrove-taskma" => Self::Daemon,
             "redtrove-guesta" => Self::Guest,
             "redis-server" | "valkey-server" => Self::Server,
-            "beam.smp" => Self::Broker,
+            "beam.smp" | "mariadbd" => Self::Broker,
             // epmd and helpers of the broker.
             _ => Self::Rest,
         }

@@ -115,6 +115,11 @@ impl Layout {
         self.dir.join("redtrove.db")
     }
 
+    /// The URL of a database of the stack's own.
+    pub fn database_url(&self) -> PathBuf {
+        self.dir.join("config").join("database-url")
+    }
+
     /// One directory for each guest.
     pub fn instances(&self) -> PathBuf {
         self.dir.join("instances")

@@ -27,7 +27,7 @@ const LIVED: Duration = Duration::from_secs(10);
 /// A daemon of the stack.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Daemon {
-    /// `api`, `taskmanager`, `taskmanager-2`, `rabbitmq`, `keystone`.
+    /// `api`, `api-2`, `taskmanager`, `taskmanager-2`, `mariadb`, `rabbitmq`, `keystone`.
     pub name: String,
     /// How it is started.
     pub launch: Launch,

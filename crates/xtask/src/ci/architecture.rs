@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::compile;
 
 /// Which of ours a crate may depend on, directly and outside of tests, optional dependencies included.
-const MAY_USE: [(&str, &[&str]); 12] = [
+const MAY_USE: [(&str, &[&str]); 13] = [
     ("redtrove-core", &[]),
     ("redtrove-engine", &["redtrove-core"]),
     ("redtrove-store", &["redtrove-core", "redtrove-engine"]),
@@ -34,6 +34,7 @@ const MAY_USE: [(&str, &[&str]); 12] = [
     ("redtrove-guestagent", &["redtrove-core", "redtrove-guest-rpc", "redtrove-service"]),
     ("redtrove-testkit", &[]),
     ("xtask", &["redtrove-testkit"]),
+    ("redtrove-chaos", &["redtrove-core", "redtrove-engine", "redtrove-store", "redtrove-testkit"]),
 ];
 
 /// What a crate must not reach by any way, built by itself with its default features.

@@ -51,6 +51,7 @@ mod tests {
     fn the_commands_hold_real_ids() {
         let description = Description {
             api: "http://127.20.0.1:8779".to_owned(),
+            apis: vec!["http://127.20.0.1:8779".to_owned()],
             token: "secret".to_owned(),
             project_id: "p1".to_owned(),
             keystone: None,

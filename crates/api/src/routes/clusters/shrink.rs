@@ -1,5 +1,7 @@
 //! The action `shrink`: members that own no slots are removed.
 
+use std::time::Duration;
+
 use redtrove_core::cluster::Cluster;
 use redtrove_core::request::ShrinkCluster;
 use redtrove_core::{InstanceId, TaskId};
@@ -65,7 +67,13 @@ pub(super) async fn again(app: &App, key: &Key, first: KeptAnswer) -> Result<Ans
 /// What the task's verdict makes of the answer.
 async fn verdict(app: &App, key: &Key, task: TaskId) -> Result<Answer, Refusal> {
     let patience = app.config().api.agent_call_low_timeout.duration();
-    let outcome = match submit::await_verdict(app.store(), task, patience).await? {
+    let waited = app.stop().run_until_cancelled(submit::await_verdict(app.store(), task, patience)).await;
+    let refused = match waited {
+        Some(verdict) => verdict?,
+        // A daemon that stops answers what is known by now.
+        None => submit::await_verdict(app.store(), task, Duration::ZERO).await?,
+    };
+    let outcome = match refused {
         Some(refused) => Err(refused.into()),
         None => Ok(Answer::accepted_empty()),
     };

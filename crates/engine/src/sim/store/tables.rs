@@ -20,6 +20,7 @@ use crate::task::{StepRecord, Task, TaskState, Verdict};
 
 mod debts;
 mod members;
+mod upkeep;
 
 use debts::Removed;
 
@@ -52,6 +53,9 @@ pub(in crate::sim) struct Tables {
     datastores: BTreeMap<String, Datastore>,
     flavors: Vec<Flavor>,
     monitor: Option<(String, Timestamp)>,
+    /// When the monitor's right was last taken or renewed.
+    looked: Option<Timestamp>,
+    orphans: BTreeMap<InstanceId, Timestamp>,
     pub(in crate::sim) removed: BTreeMap<NodeId, Removed>,
     /// The mistake that this database is to make.
     pub(in crate::sim) mutation: Option<Mutation>,
@@ -82,6 +86,7 @@ impl Tables {
             datastore,
             locality: new.locality,
             fault: None,
+            slots_served: None,
             created: new.created,
             updated: new.created,
         };
@@ -189,6 +194,15 @@ impl Tables {
         }
         let due = self.tasks.iter().filter(|(_, row)| Self::is_claimable(row, now));
         due.take(limit as usize).map(|(id, _)| *id).collect()
+    }
+
+    pub(super) fn next_claimable(&self, now: Timestamp) -> Option<Duration> {
+        let open = self.tasks.values().filter(|row| !row.task.state.is_end());
+        let due = open.map(|row| match row.task.state {
+            TaskState::Pending => row.not_before,
+            _ => row.not_before.max(row.lease_ends),
+        });
+        due.filter(|due| *due > now).min().map(|due| due.since(now))
     }
 
     pub(super) fn claim(&mut self, id: TaskId, owner: &str, length: Duration, now: Timestamp) -> Option<Claimed> {
@@ -440,6 +454,7 @@ impl Tables {
         let free = self.monitor.as_ref().is_none_or(|(holder, ends)| holder == owner || *ends < now);
         if free {
             self.monitor = Some((owner.to_owned(), now.after(length)));
+            self.looked = Some(now);
         }
         free
     }

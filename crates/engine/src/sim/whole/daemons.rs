@@ -50,6 +50,8 @@ fn options(owner: &str) -> Options {
         sweep_every: Duration::from_secs(3),
         orphans_every: Duration::from_secs(20),
         heartbeat: Duration::from_secs(10),
+        deleted_machine_grace: Duration::from_secs(30),
+        unknown_machine_grace: None,
     }
 }
 

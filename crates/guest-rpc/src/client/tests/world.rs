@@ -222,6 +222,7 @@ impl GuestAgent for FakeGuest {
             state: v1::RedisState::Running.into(),
             volume_used_bytes: 4096,
             node_id: Some(if valid { NODE.to_owned() } else { "none".to_owned() }),
+            slots: vec![v1::SlotRange { first: 0, last: 100 }],
             failed_node_ids: vec![NODE.replace('0', "1")],
             ..Default::default()
         }))

@@ -17,6 +17,7 @@ fn description(dir: PathBuf) -> Description {
     let (token, project_id, db) = ("t".to_owned(), "p".to_owned(), "sqlite:///x".to_owned());
     Description {
         api: "http://x".to_owned(),
+        apis: vec!["http://x".to_owned()],
         token,
         project_id,
         keystone: None,

@@ -1,0 +1,129 @@
+//! The end of some cells that ran one after the other: debts are paid, clusters are deleted, and nothing is left.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use redtrove_engine::ports::Resource;
+use redtrove_testkit::process::table::of_stack;
+use redtrove_testkit::wait_for;
+use serde_json::Value;
+
+use crate::bed::Bed;
+use crate::trial::Trial;
+
+/// From the last payment of a debt to the look that confirms it (65 s), and what it takes to pay and to look.
+const DEBTS_END_WITHIN: Duration = Duration::from_secs(65 + 40);
+/// How long a delete may take.
+const GONE_WITHIN: Duration = Duration::from_secs(60);
+/// How long the last of it may take to go: a machine that was made too late waits for the sweeper of orphans.
+const NOTHING_LEFT_WITHIN: Duration = Duration::from_secs(90);
+/// Programs of a stack that go on when its last cluster has gone.
+const STAY: [&str; 7] =
+    ["redtrove-api", "redtrove-taskma", "mariadbd", "beam.smp", "epmd", "erl_child_setup", "inet_gethost"];
+/// The queue of wake-ups.
+const QUEUE: &str = "redtrove.taskmanager";
+
+/// Has a cluster's debts paid and confirmed, and looks whether its members know each other and nobody else.
+pub(crate) fn settle(bed: &Bed, trial: &Trial) -> Result<()> {
+    let id = trial.cluster.id;
+    let mut left = 0;
+    let settled = wait_for("every debt to be paid and confirmed", DEBTS_END_WITHIN, || {
+        left = bed.ask(async |store| store.removed_nodes(Some(id)).await)?.len();
+        Ok((left == 0).then_some(()))
+    });
+    settled.with_context(|| format!("{left} removed nodes of cluster {id} may be remembered"))?;
+    if let Some(members) = trial.members {
+        trial.cluster.wait_whole(bed.api(1)?, members, Duration::from_secs(10)).context("a minute later")?;
+    }
+    Ok(())
+}
+
+/// Deletes a cluster, unless it is gone.
+pub(crate) fn delete(bed: &Bed, trial: &Trial) -> Result<()> {
+    let api = bed.api(0)?;
+    if trial.cluster.look(api)?.is_some() {
+        trial.cluster.delete(api)?.expect_status(202)?;
+        trial.cluster.wait_gone(api, GONE_WITHIN)?;
+    }
+    Ok(())
+}
+
+/// Nothing is left of any cluster: no process, directory, address, row in use, quota, wake-up or lease.
+pub(crate) fn check_nothing_left(bed: &Bed) -> Result<()> {
+    let mut last = String::new();
+    let nothing = wait_for("nothing to be left", NOTHING_LEFT_WITHIN, || match nothing_left(bed) {
+        Ok(()) => Ok(Some(())),
+        Err(why) => {
+            last = format!("{why:#}");
+            Ok(None)
+        }
+    });
+    nothing.with_context(|| last.clone())?;
+    check_doctor(bed)?;
+    let errors = bed.errors()?;
+    ensure!(errors.is_empty(), "daemons complain: {}", errors.join("\n"));
+    Ok(())
+}
+
+/// The doctor finds nothing, in what serves or is gone.
+pub(crate) fn check_doctor(bed: &Bed) -> Result<()> {
+    let report: Value = serde_json::from_str(&bed.operate(&["doctor", "--json"])?).context("the doctor's report")?;
+    let findings = report.get("findings").and_then(Value::as_array).context("a report without findings")?;
+    ensure!(findings.is_empty(), "the doctor finds {findings:?}");
+    Ok(())
+}
+
+fn nothing_left(bed: &Bed) -> Result<()> {
+    let processes: Vec<String> = of_stack(bed.layout().dir())
+        .into_iter()
+        .filter(|found| !STAY.contains(&found.name.as_str()) && found.name != "sh")
+        .map(|found| format!("{} {} {}", found.process.pid, found.name, found.command_line))
+        .collect();
+    ensure!(processes.is_empty(), "processes are left: {processes:?}");
+    let mut files = Vec::new();
+    for entry in fs::read_dir(bed.layout().instances())? {
+        let path = entry?.path();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')) {
+            // Half made, half removed, claims on addresses, locks.
+            for inner in fs::read_dir(&path)? {
+                files.push(inner?.path());
+            }
+        } else {
+            files.push(path);
+        }
+    }
+    ensure!(files.is_empty(), "files are left: {files:?}");
+    let tasks = bed.ask(async |store| store.claimable(10).await)?;
+    ensure!(tasks.is_empty(), "tasks wait: {tasks:?}");
+    let running = bed.ask(async |store| store.tasks(None, 200).await)?;
+    let running: Vec<String> =
+        running.iter().filter(|task| !task.state.is_end()).map(|task| format!("{} {}", task.kind, task.id)).collect();
+    ensure!(running.is_empty(), "tasks have not ended: {running:?}");
+    let removed = bed.ask(async |store| store.removed_nodes(None).await)?;
+    ensure!(removed.is_empty(), "removed nodes may be remembered: {removed:?}");
+    let clusters = bed.ask(async |store| store.operator_clusters(Some(false), None, 10).await)?;
+    ensure!(clusters.is_empty(), "clusters are there: {clusters:?}");
+    let project = bed.project()?;
+    let usages = bed.ask(async |store| store.usages(&project).await)?;
+    for (resource, usage) in Resource::ALL.iter().zip(usages) {
+        ensure!(usage.in_use == 0, "{} {resource:?} are in use", usage.in_use);
+    }
+    let wake_ups = bed.runtime.block_on(messages(&bed.broker_url()?))?;
+    ensure!(wake_ups == 0, "{wake_ups} wake-ups lie in the queue");
+    Ok(())
+}
+
+/// How many messages the queue holds that nobody has taken.
+async fn messages(url: &str) -> Result<u32> {
+    use lapin::options::QueueDeclareOptions;
+    use lapin::{Connection, ConnectionProperties};
+
+    let connection = Connection::connect(url, ConnectionProperties::default()).await?;
+    let channel = connection.create_channel().await?;
+    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    let queue = channel.queue_declare(QUEUE.into(), passive, lapin::types::FieldTable::default()).await?;
+    let count = queue.message_count();
+    connection.close(0, "".into()).await?;
+    Ok(count)
+}

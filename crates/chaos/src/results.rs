@@ -1,0 +1,78 @@
+//! What became of each cell, one JSON object a line, in a file that outlives the run.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::cell::Cell;
+use crate::trial::Seen;
+
+/// How a cell ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Verdict {
+    /// Every promise was kept.
+    Well(Seen),
+    /// A promise was broken.
+    Broken {
+        /// Which, and what was seen.
+        why: String,
+        /// Where the files of the stack are.
+        files: String,
+    },
+    /// It cannot be run on this machine.
+    NotRun(String),
+}
+
+/// A cell and how it ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Line {
+    pub(crate) cell: Cell,
+    pub(crate) verdict: Verdict,
+    /// How long all of it took, the making of its cluster included, milliseconds.
+    pub(crate) took_ms: u64,
+}
+
+/// Reads the results of earlier runs, the newest of each cell; none where there is no file.
+pub(crate) fn read(path: &Path) -> Result<BTreeMap<Cell, Line>> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    // A run that was killed may have left half a line at the end.
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok());
+    Ok(lines.map(|line| (line.cell.clone(), line)).collect())
+}
+
+/// Adds a result.
+pub(crate) fn append(path: &Path, line: &Line) -> Result<()> {
+    let file = OpenOptions::new().create(true).append(true).open(path);
+    let mut file = file.with_context(|| format!("cannot open {}", path.display()))?;
+    writeln!(file, "{}", serde_json::to_string(line)?).with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_result_of_a_cell_counts_and_half_a_line_does_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("results.jsonl");
+        assert!(read(&path).unwrap().is_empty());
+        let cell: Cell = "grow/verify/redis/kill".parse().unwrap();
+        let broken = Verdict::Broken { why: "x".to_owned(), files: "y".to_owned() };
+        let line = Line { cell: cell.clone(), verdict: broken, took_ms: 1 };
+        append(&path, &line).unwrap();
+        append(&path, &Line { verdict: Verdict::NotRun("z".to_owned()), ..line }).unwrap();
+        write!(OpenOptions::new().append(true).open(&path).unwrap(), "{{\"cell\": \"gr").unwrap();
+        let results = read(&path).unwrap();
+        assert_eq!(results.len(), 1);
+        assert_eq!(results[&cell].verdict, Verdict::NotRun("z".to_owned()));
+    }
+}

@@ -1,0 +1,349 @@
+//! One cell, from the cluster that is made for it to the moment when all is whole again.
+
+use std::collections::BTreeMap;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use redtrove_core::{InstanceId, NodeId, SlotSet};
+use redtrove_engine::task::{Task, TaskState};
+use redtrove_testkit::http::Answer;
+use redtrove_testkit::{pause, wait_for};
+use serde::{Deserialize, Serialize};
+
+use crate::bed::{Bed, EVERY_SECOND, SYNCED};
+use crate::cell::{Cell, Operation, Victim};
+use crate::keys::Writer;
+use crate::strike::{Struck, Target};
+use crate::tenant::{Cluster, Shown, slots};
+
+/// Members of every cluster before the operation.
+pub(crate) const MEMBERS: usize = 3;
+/// How long a cluster may take to be made in calm.
+const MADE_WITHIN: Duration = Duration::from_secs(40);
+/// How long an operation may take until the accident: its step has to begin.
+const STEP_BEGINS_WITHIN: Duration = Duration::from_secs(30);
+/// An operation's own deadline (60 s), and what it takes to notice and to write it.
+const ENDS_WITHIN: Duration = Duration::from_secs(60 + 30);
+/// How long all may take to be whole once operation and accident are over.
+const WHOLE_WITHIN: Duration = Duration::from_secs(45);
+/// The pause between two looks for the step: the hit has to come while it runs.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+
+/// How a cell ended well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Outcome {
+    /// The operation did what was asked for.
+    Finished,
+    /// It failed with this fault, and left everything as it was.
+    Failed(String),
+    /// The step ended before there was anybody to be hit.
+    NoVictim,
+    /// The operation took another way, without this step.
+    NotReached,
+}
+
+/// What was seen of a cell that ended well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Seen {
+    pub(crate) outcome: Outcome,
+    /// The step was still running after the hit.
+    pub(crate) inside: bool,
+    /// From the accident until the operation had ended, milliseconds.
+    pub(crate) ended_ms: u64,
+    /// From the accident until everything was whole again, milliseconds.
+    pub(crate) whole_ms: u64,
+    /// How often the task was claimed.
+    pub(crate) attempts: u32,
+    /// How many writes were acknowledged and read back.
+    pub(crate) keys: usize,
+}
+
+/// A cell whose operation is over; its cluster is left for the end of the batch.
+pub(crate) struct Trial {
+    pub(crate) cluster: Cluster,
+    pub(crate) seen: Seen,
+    /// How many members it has, if it is whole; none if it failed or is gone.
+    pub(crate) members: Option<usize>,
+}
+
+/// A cluster that is ready for an operation, and its tenant.
+struct Ready {
+    cluster: Cluster,
+    before: Shown,
+    slots: BTreeMap<NodeId, SlotSet>,
+    writer: Writer,
+    leaver: Option<InstanceId>,
+}
+
+/// Runs a cell. An error is a promise that was broken.
+pub(crate) fn run(bed: &Bed, cell: &Cell, name: &str) -> Result<Trial> {
+    let version = if cell.victim.takes_redis() { SYNCED } else { EVERY_SECOND };
+    let ready =
+        (cell.operation != Operation::Create).then(|| prepare(bed, cell.operation, name, version)).transpose()?;
+    let asked = ask(bed, cell.operation, name, version, ready.as_ref())?;
+    let (task, target) = match wait_for_step(bed, cell, &asked.cluster, ready.as_ref())? {
+        Some(found) => found,
+        None => return finish(bed, cell, asked, ready, None, Outcome::NotReached),
+    };
+    let (struck, inside) = hit(bed, cell, &task, &target)?;
+    let outcome = if struck.is_some() { Outcome::Finished } else { Outcome::NoVictim };
+    finish(bed, cell, asked, ready, struck.map(|struck| (struck, inside)), outcome)
+}
+
+/// Makes the cluster that an operation other than create needs, with a tenant that writes.
+fn prepare(bed: &Bed, operation: Operation, name: &str, version: &str) -> Result<Ready> {
+    let api = bed.api(1)?;
+    let cluster = Cluster::create(api, name, version, MEMBERS)?;
+    let (mut before, mut views) = cluster.wait_whole(api, MEMBERS, MADE_WITHIN).context("before the operation")?;
+    let mut leaver = None;
+    if operation == Operation::Shrink {
+        // Somebody who owns no slots.
+        cluster.grow(api, 1)?.expect_status(202)?;
+        (before, views) = cluster.wait_whole(api, MEMBERS + 1, MADE_WITHIN).context("before the operation")?;
+        leaver = before.members.last().map(|member| member.id);
+    }
+    let slots = views.first().map(|view| slots(view)).unwrap_or_default();
+    let writer = Writer::start(before.addresses(), name)?;
+    Ok(Ready { cluster, before, slots, writer, leaver })
+}
+
+/// An operation that was asked for; a shrink is answered when it is accepted.
+struct Asked {
+    cluster: Cluster,
+    answer: Option<JoinHandle<Result<Answer>>>,
+}
+
+fn ask(bed: &Bed, operation: Operation, name: &str, version: &str, ready: Option<&Ready>) -> Result<Asked> {
+    let api = bed.api(0)?.clone();
+    let Some(ready) = ready else {
+        return Ok(Asked { cluster: Cluster::create(&api, name, version, MEMBERS)?, answer: None });
+    };
+    let (cluster, leaver) = (ready.cluster.clone(), ready.leaver);
+    let asking = cluster.clone();
+    let answer = std::thread::spawn(move || match (operation, leaver) {
+        (Operation::Grow, _) => asking.grow(&api, 1),
+        (Operation::Delete, _) => asking.delete(&api),
+        (_, Some(leaver)) => asking.shrink(&api, leaver),
+        _ => bail!("nobody is there to leave"),
+    });
+    Ok(Asked { cluster, answer: Some(answer) })
+}
+
+/// Waits until the step of the cell begins: the task, and who is to be hit. None if the task ends without it.
+fn wait_for_step(bed: &Bed, cell: &Cell, cluster: &Cluster, ready: Option<&Ready>) -> Result<Option<(Task, Target)>> {
+    let begun = Instant::now();
+    loop {
+        if let Some(task) = bed.task(cluster.id, cell.operation.kind())? {
+            let steps = bed.steps(&task)?;
+            if let Some(step) = steps.iter().find(|step| step.name == cell.step) {
+                let target = target(bed, cell, cluster, &task, step.subject, ready)?;
+                return Ok(Some((task, target)));
+            }
+            if task.state.is_end() {
+                return Ok(None);
+            }
+        }
+        ensure!(
+            begun.elapsed() < STEP_BEGINS_WITHIN,
+            "no step {} within {} s",
+            cell.step,
+            STEP_BEGINS_WITHIN.as_secs()
+        );
+        pause(LOOK_EVERY);
+    }
+}
+
+fn target(
+    bed: &Bed,
+    cell: &Cell,
+    cluster: &Cluster,
+    task: &Task,
+    subject: Option<InstanceId>,
+    ready: Option<&Ready>,
+) -> Result<Target> {
+    let taskmanager = task.lease_owner.clone().unwrap_or_else(|| "taskmanager".to_owned());
+    let mut members: Vec<InstanceId> = match ready {
+        Some(ready) => ready.before.members.iter().map(|member| member.id).collect(),
+        None => Vec::new(),
+    };
+    if members.is_empty() || cell.operation == Operation::Grow {
+        // Those that are being made are not known before.
+        let rows = bed.ask(async |store| store.cluster(cluster.id).await)?;
+        members = rows.map(|(_, instances)| instances.iter().map(|row| row.id).collect()).unwrap_or_default();
+    }
+    let member = subject.or_else(|| members.last().copied());
+    let other = members.iter().copied().find(|id| Some(*id) != member);
+    Ok(Target { victim: cell.victim, accident: cell.accident, taskmanager, member, other })
+}
+
+/// Hits, as soon as whom it is meant for is there. Says, too, whether the step still ran then.
+fn hit(bed: &Bed, cell: &Cell, task: &Task, target: &Target) -> Result<(Option<Struck>, bool)> {
+    let mut struck = target.strike(bed)?;
+    let begun = Instant::now();
+    while struck.is_none() && begun.elapsed() < STEP_BEGINS_WITHIN {
+        let ended = bed.task(task.cluster, task.kind)?.is_none_or(|task| task.state.is_end());
+        if ended {
+            return Ok((None, false));
+        }
+        pause(LOOK_EVERY);
+        struck = target.strike(bed)?;
+    }
+    if cell.victim == Victim::Database {
+        // Nobody can be asked.
+        return Ok((struck, false));
+    }
+    let steps = bed.steps(task)?;
+    let inside = steps.iter().any(|step| step.name == cell.step && step.ended.is_none());
+    Ok((struck, inside))
+}
+
+/// Waits for the end of the operation and of the accident, and until all is whole.
+fn finish(
+    bed: &Bed,
+    cell: &Cell,
+    asked: Asked,
+    ready: Option<Ready>,
+    struck: Option<(Struck, bool)>,
+    outcome: Outcome,
+) -> Result<Trial> {
+    let inside = struck.as_ref().is_some_and(|(_, inside)| *inside);
+    let mut struck = struck.map(|(struck, _)| struck);
+    let at = struck.as_ref().map_or_else(Instant::now, |struck| struck.at);
+    let ended = wait_ended(bed, cell, &asked.cluster, struck.as_mut());
+    // In any case: the next cell begins in a world that is in order.
+    let mended = over(bed, struck.as_mut());
+    let (task, ended_after) = ended?;
+    mended?;
+    if let Some(answer) = asked.answer {
+        // The API that was asked may have been the victim; otherwise it answers as ever.
+        let answer = answer.join().map_err(|_| anyhow!("the request broke"))?;
+        if cell.victim != Victim::Api && cell.victim != Victim::Database {
+            answer?.expect_status(202).context("the request")?;
+        }
+    }
+    bed.wait_up()?;
+    let (outcome, members, keys) = match (task.state, cell.operation) {
+        (TaskState::Succeeded, Operation::Delete) => {
+            asked.cluster.wait_gone(bed.api(1)?, WHOLE_WITHIN)?;
+            (outcome, None, 0)
+        }
+        (TaskState::Succeeded, operation) => {
+            let members = if operation == Operation::Grow { MEMBERS + 1 } else { MEMBERS };
+            let keys = check_whole(bed, &asked.cluster, ready, members)?;
+            (outcome, Some(members), keys)
+        }
+        _ => {
+            let fault = task.fault.clone().unwrap_or_default();
+            ensure!(!fault.is_empty(), "the operation failed and does not say why");
+            ensure!(cell.operation != Operation::Delete, "a delete failed: {fault}");
+            let keys = check_failed(bed, &asked.cluster, ready)?;
+            (Outcome::Failed(fault), None, keys)
+        }
+    };
+    let ms = |length: Duration| u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
+    let (ended_ms, whole_ms) = (ms(ended_after.saturating_duration_since(at)), ms(at.elapsed()));
+    let seen = Seen { outcome, inside, ended_ms, whole_ms, attempts: task.attempt, keys };
+    Ok(Trial { cluster: asked.cluster, seen, members })
+}
+
+/// Waits until the task has ended, and mends the accident when its time has come.
+fn wait_ended(bed: &Bed, cell: &Cell, cluster: &Cluster, mut struck: Option<&mut Struck>) -> Result<(Task, Instant)> {
+    let mut last = String::new();
+    let ended = wait_for("the operation to end", ENDS_WITHIN, || {
+        if let Some(struck) = &mut struck {
+            struck.tick(bed)?;
+        }
+        // The database may be dead for a while.
+        let Ok(Some(task)) = bed.task(cluster.id, cell.operation.kind()) else { return Ok(None) };
+        last = format!("{} in {:?}: {:?}", task.state, task.step, task.progress);
+        Ok(task.state.is_end().then(|| (task, Instant::now())))
+    });
+    ended.with_context(|| format!("the operation is not over {} s after the accident: {last}", ENDS_WITHIN.as_secs()))
+}
+
+/// Waits for the end of the accident; one that lasts as long as the operation ends now.
+fn over(bed: &Bed, struck: Option<&mut Struck>) -> Result<()> {
+    let Some(struck) = struck else { return Ok(()) };
+    while !struck.is_over() {
+        struck.tick(bed)?;
+        pause(Duration::from_millis(20));
+    }
+    struck.mend(bed)
+}
+
+/// The cluster has so many members, slots are where they were, and no write is lost.
+fn check_whole(bed: &Bed, cluster: &Cluster, ready: Option<Ready>, members: usize) -> Result<usize> {
+    let api = bed.api(1)?;
+    let (shown, views) = cluster.wait_whole(api, members, WHOLE_WITHIN)?;
+    let Some(ready) = ready else {
+        // The first writes ever.
+        let writer = Writer::start(shown.addresses(), "first-")?;
+        return check_keys(writer, &shown);
+    };
+    let now = views.first().map(|view| slots(view)).unwrap_or_default();
+    ensure!(now == ready.slots, "slots moved: {:?}, not {:?}", now, ready.slots);
+    ready.writer.wait_for_more(30).context("after the operation")?;
+    check_keys(ready.writer, &shown)
+}
+
+fn check_keys(writer: Writer, shown: &Shown) -> Result<usize> {
+    let (count, lost) = writer.stop_and_read(&shown.addresses())?;
+    ensure!(lost.is_empty(), "{} of {count} acknowledged writes are lost: {lost:?}", lost.len());
+    Ok(count)
+}
+
+/// What failed says so: the cluster is idle with a fault, members of before are as they were, those that were being
+/// made say why they are not there.
+fn check_failed(bed: &Bed, cluster: &Cluster, ready: Option<Ready>) -> Result<usize> {
+    let api = bed.api(1)?;
+    let old: Vec<InstanceId> = ready.iter().flat_map(|ready| &ready.before.members).map(|member| member.id).collect();
+    let shown = wait_for("the members to be as they were", WHOLE_WITHIN, || {
+        let shown = cluster.show(api)?;
+        let well = |id: &InstanceId| shown.members.iter().any(|member| member.id == *id && member.status == "ACTIVE");
+        Ok(old.iter().all(well).then_some(shown))
+    })?;
+    ensure!(shown.task == "NONE" && shown.fault.is_some(), "task {}, fault {:?}", shown.task, shown.fault);
+    let silent = shown.members.iter().find(|member| !old.contains(&member.id) && !member.has_fault);
+    ensure!(silent.is_none(), "a member that was not made does not say so: {silent:?}");
+    let Some(ready) = ready else { return Ok(0) };
+    ready.writer.wait_for_more(30).context("after the operation that failed")?;
+    check_keys(ready.writer, &ready.before)
+}
+
+/// Grows a whole cluster by a member and has it leave again, in calm.
+pub(crate) fn grow_and_shrink(bed: &Bed, trial: &Trial) -> Result<()> {
+    let (Some(members), api) = (trial.members, bed.api(1)?) else { return Ok(()) };
+    trial.cluster.grow(api, 1)?.expect_status(202)?;
+    let (shown, _) = trial.cluster.wait_whole(api, members + 1, MADE_WITHIN).context("grown after the cell")?;
+    let leaver = shown.members.last().context("nobody joined")?.id;
+    trial.cluster.shrink(api, leaver)?.expect_status(202)?;
+    trial.cluster.wait_whole(api, members, MADE_WITHIN).context("shrunk after the cell")?;
+    Ok(())
+}
+
+/// The steps that an operation takes when nothing happens, by name, in the order in which they first begin.
+pub(crate) fn steps(bed: &Bed, operation: Operation, name: &str) -> Result<Vec<String>> {
+    let ready = (operation != Operation::Create).then(|| prepare(bed, operation, name, EVERY_SECOND)).transpose()?;
+    let asked = ask(bed, operation, name, EVERY_SECOND, ready.as_ref())?;
+    let task = wait_for("the operation to end in calm", ENDS_WITHIN, || {
+        let task = bed.task(asked.cluster.id, operation.kind())?;
+        Ok(task.filter(|task| task.state.is_end()))
+    })?;
+    ensure!(task.state == TaskState::Succeeded, "{} fails in calm: {:?}", operation.name(), task.fault);
+    let mut names: Vec<String> = Vec::new();
+    for step in bed.steps(&task)? {
+        if !names.contains(&step.name) {
+            names.push(step.name);
+        }
+    }
+    if let Some(answer) = asked.answer {
+        answer.join().map_err(|_| anyhow!("the request broke"))??.expect_status(202)?;
+    }
+    if operation != Operation::Delete {
+        asked.cluster.delete(bed.api(1)?)?.expect_status(202)?;
+        asked.cluster.wait_gone(bed.api(1)?, WHOLE_WITHIN)?;
+    }
+    Ok(names)
+}

@@ -1,0 +1,153 @@
+//! MariaDB under fire: connections that are cut around a COMMIT, killed, or answer nothing.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use redtrove_engine::ports::StoreError;
+use redtrove_store::contract::{Bed, Case, cases, hammer};
+use redtrove_store::{connect, migrate};
+use redtrove_testkit::mariadb::MariaDb;
+use rustix::process::Signal;
+use sqlx::{AssertSqlSafe, Connection, MySqlConnection};
+use tokio::task::JoinSet;
+
+use crate::proxy::{Cut, Proxy};
+
+/// What cases are about that want to hear what nobody knows any more after an answer was lost, and why that does no harm.
+const WANT_TO_HEAR: [(&str, &str); 3] = [
+    ("the_leases_of_an_owner_expire_together", "how many leases a daemon's start let run out is a line of its log"),
+    ("operators::a_reset_of", "which task a reset ended is a line of the API's log"),
+    ("operators::a_reset_ends", "the same"),
+];
+
+/// Cases in which several write at the same time: one of them may be cut three times in a row, which is one time more
+/// than a transaction is run again. These have the hammer.
+const RACES: [&str; 5] = ["racing", "at_once", "in_the_way", "flavors_are_replaced", "told_once_or_shown"];
+
+/// Where a database's server listens.
+fn server_of(address: &str) -> SocketAddr {
+    address.split_once('@').unwrap().1.split_once('/').unwrap().0.parse().unwrap()
+}
+
+/// Every case, but that each second COMMIT is cut.
+async fn keeps_the_contract(cut: Cut) {
+    let dir = tempfile::tempdir().unwrap();
+    let server = MariaDb::start(dir.path()).unwrap();
+    let (mut failed, mut commits) = (Vec::new(), 0);
+    let left_out = |case: &Case| {
+        let wants = WANT_TO_HEAR.iter().any(|(words, _)| cut == Cut::After && case.name.contains(words));
+        wants || RACES.iter().any(|words| case.name.contains(words))
+    };
+    let cases: Vec<Case> = cases().into_iter().filter(|case| !left_out(case)).collect();
+    for (part, some) in cases.chunks(4).enumerate() {
+        let (mut running, mut names, mut proxies) = (JoinSet::new(), HashMap::new(), Vec::new());
+        for (number, case) in some.iter().copied().enumerate() {
+            let address = server.database(&format!("case_{part}_{number}")).unwrap();
+            migrate(&address).await.unwrap();
+            let proxy = Proxy::start(server_of(&address), cut).await;
+            let through = proxy.through(&address);
+            proxies.push(proxy);
+            let handle = running.spawn(async move {
+                let (store, second) = (connect(&through).await.unwrap(), connect(&through).await.unwrap());
+                (case.run)(Bed::new(store, second).await).await;
+            });
+            names.insert(handle.id(), case.name);
+        }
+        while let Some(ended) = running.join_next().await {
+            if let Err(error) = ended {
+                failed.push(format!("{}: {error}", names[&error.id()]));
+            }
+        }
+        commits += proxies.iter().map(Proxy::commits).sum::<u64>();
+    }
+    assert!(failed.is_empty(), "{failed:#?}");
+    assert!(commits > 300, "{commits} COMMITs came by");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_whose_answer_is_lost_is_found_out() {
+    keeps_the_contract(Cut::After).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_does_not_arrive_is_made_up_for() {
+    keeps_the_contract(Cut::Before).await;
+}
+
+/// Sixteen workers on a few clusters, while connections are killed all the time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_connections_leave_nothing_half_done() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = MariaDb::start(dir.path()).unwrap();
+    let address = server.database("hammered").unwrap();
+    migrate(&address).await.unwrap();
+    let (store, second) = (connect(&address).await.unwrap(), connect(&address).await.unwrap());
+    let bed = Bed::new(store, second).await;
+    let mut hammered = JoinSet::new();
+    hammered.spawn(hammer::under_fire(bed));
+    let mut connection = MySqlConnection::connect(&address).await.unwrap();
+    let mut killed = 0;
+    while hammered.try_join_next().transpose().unwrap().is_none() {
+        let others = "SELECT CAST(ID AS SIGNED) FROM information_schema.PROCESSLIST \
+                      WHERE ID <> CONNECTION_ID() AND DB = DATABASE() ORDER BY RAND() LIMIT 1";
+        let victim: Option<i64> = sqlx::query_scalar(others).fetch_optional(&mut connection).await.unwrap();
+        if let Some(victim) = victim {
+            // One that has ended by now is no victim.
+            let kill = sqlx::raw_sql(AssertSqlSafe(format!("KILL {victim}"))).execute(&mut connection).await;
+            killed += u32::from(kill.is_ok());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(killed > 20, "{killed} connections were killed");
+}
+
+/// A server that takes connections and answers nothing: everything that is asked is given up in time, and asked again
+/// when it answers, with as many connections as ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_server_is_given_up_in_time_and_used_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = MariaDb::start(dir.path()).unwrap();
+    let address = server.database("frozen").unwrap();
+    migrate(&address).await.unwrap();
+    let store = connect(&address).await.unwrap();
+    let many = || {
+        let mut asked = JoinSet::new();
+        for n in 0..40 {
+            let store = store.clone();
+            asked.spawn(async move {
+                match n % 2 {
+                    0 => store.now().await.map(drop),
+                    _ => store.take_monitor("tm-1", Duration::ZERO).await.map(drop),
+                }
+            });
+        }
+        asked
+    };
+    for answer in many().join_all().await {
+        answer.unwrap();
+    }
+    let began = Instant::now();
+    let under_way = many();
+    server.process().signal(Signal::STOP).unwrap();
+    // Some of these were answered before.
+    under_way.join_all().await;
+    for answer in many().join_all().await {
+        assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
+    }
+    // Whoever waits may lose patience.
+    let mut impatient = many();
+    assert!(tokio::time::timeout(Duration::from_millis(300), impatient.join_next()).await.is_err());
+    drop(impatient);
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+
+    server.process().signal(Signal::CONT).unwrap();
+    let thawed = Instant::now();
+    while store.now().await.is_err() {
+        assert!(thawed.elapsed() < Duration::from_secs(20), "the server answers and the store does not ask");
+    }
+    for answer in many().join_all().await {
+        answer.unwrap();
+    }
+    assert!(thawed.elapsed() < Duration::from_secs(20), "{:?}", thawed.elapsed());
+}
