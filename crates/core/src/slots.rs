@@ -124,8 +124,10 @@ impl SlotSet {
 
     /// Adds every slot of `range`.
     pub fn insert(&mut self, range: SlotRange) {
-        for slot in range.iter() {
-            self.0[usize::from(slot) / 64] |= 1 << (slot % 64);
+        let (first, last) = (usize::from(range.first), usize::from(range.last));
+        for word in first / 64..=last / 64 {
+            let (from, to) = (first.saturating_sub(word * 64), (last - word * 64).min(63));
+            self.0[word] |= (u64::MAX << from) & (u64::MAX >> (63 - to));
         }
     }
 

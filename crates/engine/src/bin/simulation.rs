@@ -88,6 +88,8 @@ struct Found {
     tally: Tally,
     simulated: Duration,
     bad: Vec<Report>,
+    /// When it was last said how far the search is.
+    news: Option<Instant>,
 }
 
 /// Tells stories on every processor. False if one of them ends badly.
@@ -97,7 +99,6 @@ fn search(seeds: &Range<u64>, length: Duration) -> std::io::Result<bool> {
     let found: Mutex<Found> = Mutex::default();
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
     let look = || -> std::io::Result<()> {
-        let mut news = Instant::now();
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
             if seed >= seeds.end || begun.elapsed() >= length {
@@ -115,8 +116,8 @@ fn search(seeds: &Range<u64>, length: Duration) -> std::io::Result<bool> {
             if found.bad.len() >= BAD_SEEDS {
                 return Ok(());
             }
-            if seed % (threads as u64) == 0 && news.elapsed() >= NEWS_EVERY {
-                news = Instant::now();
+            if found.news.is_none_or(|last| last.elapsed() >= NEWS_EVERY) {
+                found.news = Some(Instant::now());
                 note(&format!("{} seeds, {:.0} a second", found.told, rate(found.told, begun)));
             }
         }

@@ -79,8 +79,8 @@ impl Machines {
         let taken = |ip: &String| {
             self.servers.values().any(|server| server.ip == *ip) || self.held.values().any(|held| held == ip)
         };
-        let addresses = (0u32..).map(|n| format!("10.0.{}.{}", n / 250, n % 250 + 1));
-        addresses.skip_while(taken).next().unwrap_or_default()
+        let mut addresses = (0u32..).map(|n| format!("10.0.{}.{}", n / 250, n % 250 + 1));
+        addresses.find(|ip| !taken(ip)).unwrap_or_default()
     }
 }
 

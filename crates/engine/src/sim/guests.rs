@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use redtrove_core::instance::RedisState;
 use redtrove_core::plan::Joining;
+use redtrove_core::topology::Reach;
 use redtrove_core::{InstanceId, NodeId, SlotRange, SlotSet};
 
 use super::chaos::Trouble;
@@ -82,12 +83,11 @@ impl State {
         if self.node_for_change(guest, order)?.left == Some(wanted) {
             return Ok(());
         }
-        let careless = self.mutation == Some(Mutation::NodesLeaveWithTheirSlots);
         let Some(new_id) = self.nodes.new_id() else { return refuse("no more ids") };
         let node = self.this_node(guest, order, wanted)?;
         let shut = !node.complete || node.closed_until.is_some_and(|until| now < until);
         let busy = !node.slots.is_empty() || !node.migrating.is_empty() || !node.importing.is_empty();
-        if (!shut || busy) && !careless {
+        if !shut || busy {
             return refuse("it is open, or has slots");
         }
         *node = Node {
@@ -102,7 +102,6 @@ impl State {
     }
 
     fn add_slots(&mut self, guest: &Guest, order: &Order, want: &AddSlots) -> Result<(), GuestError> {
-        let greedy = self.mutation == Some(Mutation::NodesTakeEverySlot);
         let node = self.member(guest, order)?;
         if node.id != want.node {
             return refuse("another node");
@@ -121,7 +120,7 @@ impl State {
             return refuse("it owns other slots");
         }
         node.epoch = want.epoch;
-        node.slots = if greedy { SlotSet::from(SlotRange::new(0, 16_383).unwrap_or(want.slots)) } else { slots };
+        node.slots = slots;
         Ok(())
     }
 
@@ -222,7 +221,15 @@ impl Guests for SimGuests {
             if node.stopped {
                 return Err(GuestError::RedisDown("redis-server does not run".to_owned()));
             }
-            Ok(Seen::View(Box::new(state.nodes.view(node, now))))
+            let mut view = state.nodes.view(node, now);
+            if state.mutation == Some(Mutation::AwayNodesSeemFailedAndEmpty) {
+                let away = state.nodes.all().map(|(_, node)| node).filter(|node| !node.is_up() || node.silent);
+                let away: Vec<NodeId> = away.map(|node| node.id).collect();
+                for line in view.nodes.iter_mut().filter(|line| away.contains(&line.id)) {
+                    (line.reach, line.slots) = (Reach::Failed, SlotSet::empty());
+                }
+            }
+            Ok(Seen::View(Box::new(view)))
         })
         .await
     }
@@ -261,7 +268,12 @@ impl Guests for SimGuests {
 
     async fn complete(&self, guest: &Guest, order: &Order) -> Result<(), GuestError> {
         self.change("complete", guest, order, |state, guest, order, _| {
-            state.member(guest, order)?.complete = true;
+            let greedy = state.mutation == Some(Mutation::CompleteNodesTakeEverySlot);
+            let node = state.member(guest, order)?;
+            node.complete = true;
+            if let (true, Ok(every)) = (greedy, SlotRange::new(0, 16_383)) {
+                node.slots = every.into();
+            }
             Ok(())
         })
         .await

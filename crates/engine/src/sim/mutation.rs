@@ -25,10 +25,10 @@ pub enum Mutation {
     SweepersFindNothing,
     /// Guests carry out orders of every generation.
     GuestsObeyAnyGeneration,
-    /// A node leaves its cluster although it owns slots.
-    NodesLeaveWithTheirSlots,
-    /// A node takes more slots than it is given.
-    NodesTakeEverySlot,
+    /// A node that is away, or whose agent is silent, seems failed to all others, and seems to own nothing.
+    AwayNodesSeemFailedAndEmpty,
+    /// A node takes every slot as soon as it is complete.
+    CompleteNodesTakeEverySlot,
     /// A node does not forget whom it is told to forget.
     NodesForgetNobody,
     /// The provider holds no address back.

@@ -117,6 +117,7 @@ impl Watch {
             Port::Guests if call.changes => self.look_at_order(state, who, call, done),
             // Another machine of the same instance has heard nothing yet.
             Port::Compute if call.name == "destroy" => self.obeyed.retain(|id, _| Some(*id) != call.instance),
+            Port::Compute if call.changes => self.look_at_addresses(state),
             _ => {}
         }
         self.look_at_nodes(state);

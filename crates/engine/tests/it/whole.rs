@@ -97,13 +97,14 @@ noticed! {
     sweepers_that_find_nothing: SweepersFindNothing as "every task ends by its deadline";
     guests_that_obey_any_generation: GuestsObeyAnyGeneration
         as "a guest obeys no older generation than it obeyed before";
-    nodes_that_leave_with_their_slots: NodesLeaveWithTheirSlots
-        as "every slot of a cluster that was made has an owner";
-    nodes_that_take_every_slot: NodesTakeEverySlot as "a cluster that was made is as planned", "no slot has two owners";
+    away_nodes_that_seem_failed_and_empty: AwayNodesSeemFailedAndEmpty
+        as "every slot of a cluster that was made has an owner", "keys that tenants were told of are where they were";
+    complete_nodes_that_take_every_slot: CompleteNodesTakeEverySlot as "no slot has two owners";
     nodes_that_forget_nobody: NodesForgetNobody
         as "all debts are paid, and nothing stands that no row wants",
            "what an operation left can be removed, and the cluster grows",
            "nothing is left once every cluster is deleted";
-    addresses_that_are_free_at_once: AddressesAreFreeAtOnce as "a node knows none of another cluster";
+    addresses_that_are_free_at_once: AddressesAreFreeAtOnce
+        as "the address of a removed node is nobody's until all have forgotten it";
     machines_that_are_not_listed: TheProviderListsNothing as "nothing is left once every cluster is deleted";
 }

@@ -2,27 +2,27 @@
 
 use redtrove_core::cluster::ClusterTask;
 use redtrove_core::instance::Lifecycle;
-use redtrove_core::{ClusterId, InstanceId, Timestamp};
+use redtrove_core::{ClusterId, Timestamp};
 
 use super::Watch;
 use crate::sim::store::{ClusterRow, Tables, TaskRow};
 use crate::sim::{Call, State};
 use crate::task::{Task, TaskKind, TaskState, Verdict};
 
-pub(super) const TOKENS_GROW: &str = "the token of a cluster only grows";
-pub(super) const ONE_A_TOKEN: &str = "no two runners hold the same token of a cluster";
-pub(super) const NEWEST_WRITES: &str = "only the holder of the newest token writes";
-pub(super) const LEASES_LAST: &str = "a task is not taken over before its lease has run out";
-pub(super) const CLUSTER_MOVES: &str = "a cluster's task moves only as it may";
-pub(super) const LIVES_GO_FORWARD: &str = "the life of an instance only goes forward";
-pub(super) const TASK_MOVES: &str = "a task is pending, then running, then ended";
-pub(super) const ENDED_IS_ENDED: &str = "a task that has ended never changes";
-pub(super) const VERDICTS_STAY: &str = "a verdict never changes";
-pub(super) const LOGS_GROW: &str = "the step log only grows";
-pub(super) const ONE_TASK: &str = "a cluster is busy with the one task that has not ended, or with none";
-pub(super) const QUOTA: &str = "what a project uses is the sum of its rows";
-pub(super) const AS_PLANNED: &str = "a cluster that was made is as planned";
-pub(super) const GONE_IS_GONE: &str = "a deleted cluster has no instances";
+const TOKENS_GROW: &str = "the token of a cluster only grows";
+const ONE_A_TOKEN: &str = "no two runners hold the same token of a cluster";
+const NEWEST_WRITES: &str = "only the holder of the newest token writes";
+const LEASES_LAST: &str = "a task is not taken over before its lease has run out";
+const CLUSTER_MOVES: &str = "a cluster's task moves only as it may";
+const LIVES_GO_FORWARD: &str = "the life of an instance only goes forward";
+const TASK_MOVES: &str = "a task is pending, then running, then ended";
+const ENDED_IS_ENDED: &str = "a task that has ended never changes";
+const VERDICTS_STAY: &str = "a verdict never changes";
+const LOGS_GROW: &str = "the step log only grows";
+const ONE_TASK: &str = "a cluster is busy with the one task that has not ended, or with none";
+const QUOTA: &str = "what a project uses is the sum of its rows";
+const AS_PLANNED: &str = "a cluster that was made is as planned";
+const GONE_IS_GONE: &str = "a deleted cluster has no instances";
 
 #[derive(Debug)]
 pub(super) struct ClusterBefore {
@@ -62,14 +62,22 @@ impl Watch {
                 format!("#{who} did {} as {token}; #{holder} took {newest} of cluster {cluster}", call.name)
             });
         }
+        let mut open = Vec::new();
         for row in tables.tasks.values() {
-            self.look_at_task(tables, row, who);
+            self.look_at_task(row, who);
+            if !row.task.state.is_end() {
+                open.push(&row.task);
+            }
         }
         for (id, row) in &tables.clusters {
-            self.look_at_cluster(state, *id, row, who, call);
+            self.look_at_cluster(state, *id, row, &open, who, call);
         }
         for (id, (_, instance)) in &tables.instances {
-            let before = self.lives.insert(*id, instance.lifecycle);
+            let before = self.lives.get(id).copied();
+            if before == Some(instance.lifecycle) {
+                continue;
+            }
+            self.lives.insert(*id, instance.lifecycle);
             let legal = before.is_none_or(|before| is_ahead(before, instance.lifecycle));
             let legal = legal && (before.is_some() || instance.lifecycle == Lifecycle::Building);
             self.check(legal, LIVES_GO_FORWARD, || format!("{id} was {before:?} and is {}", instance.lifecycle));
@@ -77,7 +85,7 @@ impl Watch {
         self.look_at_quota(tables);
     }
 
-    fn look_at_task(&mut self, tables: &Tables, row: &TaskRow, who: u32) {
+    fn look_at_task(&mut self, row: &TaskRow, who: u32) {
         let (id, task) = (row.task.id, &row.task);
         let now = TaskBefore {
             state: task.state,
@@ -94,8 +102,10 @@ impl Watch {
             return;
         };
         if let Some(end) = &before.end {
-            let same = *end == *task && before.steps == row.steps.len();
-            let was = end.state;
+            // The rest of it is looked at in the end.
+            let same = (end.state, end.verdict, end.attempt, end.ended)
+                == (task.state, task.verdict, task.attempt, task.ended);
+            let (same, was) = (same && before.steps == row.steps.len(), end.state);
             self.check(same, ENDED_IS_ENDED, || format!("{id} was {was} and is {task:?}"));
             return;
         }
@@ -131,12 +141,19 @@ impl Watch {
             }
             self.tally.refused += u64::from(task.verdict == Some(Verdict::Refused));
         }
-        let _ = tables;
         let end = task.state.is_end().then(|| task.clone());
         self.tasks.insert(id, TaskBefore { ended_steps, end, ..now });
     }
 
-    fn look_at_cluster(&mut self, state: &State, id: ClusterId, row: &ClusterRow, who: u32, call: &Call) {
+    fn look_at_cluster(
+        &mut self,
+        state: &State,
+        id: ClusterId,
+        row: &ClusterRow,
+        open: &[&Task],
+        who: u32,
+        call: &Call,
+    ) {
         let (token, task, deleted) = (row.token, row.cluster.task, row.deleted_at.is_some());
         let Some(before) = self.clusters.get_mut(&id) else {
             let born = ClusterBefore { token, holder: who, task, stands: false, deleted };
@@ -152,7 +169,7 @@ impl Watch {
         self.check(token >= had, TOKENS_GROW, || format!("{id} had {had} and has {token}"));
         self.check(was == task || was.may_become(task), CLUSTER_MOVES, || format!("{id} was {was} and is {task}"));
         self.check(!was_deleted || deleted, CLUSTER_MOVES, || format!("{id} was deleted and is not"));
-        self.look_at_operation(&state.store, id, row);
+        self.look_at_operation(id, row, open);
         if deleted && !was_deleted {
             let rest =
                 state.store.instances.values().find(|(_, i)| i.cluster == id && i.lifecycle != Lifecycle::Deleted);
@@ -163,11 +180,9 @@ impl Watch {
         }
     }
 
-    fn look_at_operation(&mut self, tables: &Tables, id: ClusterId, row: &ClusterRow) {
+    fn look_at_operation(&mut self, id: ClusterId, row: &ClusterRow, open: &[&Task]) {
         let (task, operation) = (row.cluster.task, row.cluster.operation);
-        // A deleted cluster keeps what it was busy with last, if that is how its row ended.
-        let mut open =
-            tables.tasks.values().map(|row| &row.task).filter(|task| task.cluster == id && !task.state.is_end());
+        let mut open = open.iter().filter(|task| task.cluster == id);
         let (one, more) = (open.next(), open.next());
         let fits = match (one, more) {
             (None, None) => operation.is_none() && task == ClusterTask::None,
@@ -180,6 +195,15 @@ impl Watch {
                 [one, more].map(|task| task.map(|task| task.id))
             )
         });
+    }
+
+    /// Looks at every ended task in full.
+    pub(in crate::sim) fn look_at_ended_tasks(&mut self, tables: &Tables) {
+        for row in tables.tasks.values() {
+            let end = self.tasks.get(&row.task.id).and_then(|before| before.end.as_ref());
+            let same = end.is_none_or(|end| *end == row.task);
+            self.check(same, ENDED_IS_ENDED, || format!("{} is {:?}", row.task.id, row.task));
+        }
     }
 
     fn look_at_quota(&mut self, tables: &Tables) {
@@ -218,10 +242,4 @@ impl Watch {
 /// Whether a life may go from one state to another, in one transaction.
 fn is_ahead(before: Lifecycle, after: Lifecycle) -> bool {
     before == after || Lifecycle::ALL.into_iter().any(|next| before.may_become(next) && is_ahead(next, after))
-}
-
-/// The instances that are not deleted, of clusters that are not.
-pub(super) fn wanted(tables: &Tables) -> impl Iterator<Item = InstanceId> {
-    let rows = tables.instances.values().map(|(_, instance)| instance);
-    rows.filter(|instance| instance.lifecycle != Lifecycle::Deleted).map(|instance| instance.id)
 }

@@ -3,14 +3,16 @@
 use redtrove_core::{ClusterId, SlotSet};
 
 use super::Watch;
+use crate::debts::SECOND_LOOK;
 use crate::sim::{Call, State};
 
-pub(super) const OLD_ORDERS: &str = "a guest obeys no older generation than it obeyed before";
-pub(super) const ONE_COMMANDS: &str = "a guest obeys one runner of a generation";
-pub(super) const STRANGERS: &str = "a node knows none of another cluster";
-pub(super) const TWO_OWNERS: &str = "no slot has two owners";
-pub(super) const NO_OWNER: &str = "every slot of a cluster that was made has an owner";
-pub(super) const KEYS_LOST: &str = "keys that tenants were told of are where they were";
+const OLD_ORDERS: &str = "a guest obeys no older generation than it obeyed before";
+const ONE_COMMANDS: &str = "a guest obeys one runner of a generation";
+const STRANGERS: &str = "a node knows none of another cluster";
+const TWO_OWNERS: &str = "no slot has two owners";
+const NO_OWNER: &str = "every slot of a cluster that was made has an owner";
+const HELD: &str = "the address of a removed node is nobody's until all have forgotten it";
+const KEYS_LOST: &str = "keys that tenants were told of are where they were";
 
 impl Watch {
     pub(super) fn look_at_order(&mut self, state: &State, who: u32, call: &Call, done: bool) {
@@ -32,6 +34,22 @@ impl Watch {
         }
         if call.name != "remove_nodes" {
             self.obeyed.insert(instance, (generation, who));
+        }
+    }
+
+    /// Looks at whom the provider gave addresses.
+    pub(super) fn look_at_addresses(&mut self, state: &State) {
+        let now = crate::sim::clock::date(self.now);
+        for (node, removed) in &state.store.removed {
+            // It is free once it was looked at twice, and its row goes a moment later; a delete frees all at once.
+            let stands = self.clusters.get(&removed.cluster).is_some_and(|before| before.stands);
+            if !stands || removed.paid.is_some_and(|paid| now.since(paid) >= SECOND_LOOK) {
+                continue;
+            }
+            let row = state.store.instances.get(&removed.instance);
+            let Some(ip) = row.and_then(|(_, instance)| instance.ip.as_deref()) else { continue };
+            let holder = state.machines.at(ip).filter(|holder| *holder != removed.instance);
+            self.check(holder.is_none(), HELD, || format!("{ip} was that of node {node} and is that of {holder:?}"));
         }
     }
 

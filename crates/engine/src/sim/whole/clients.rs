@@ -94,10 +94,10 @@ async fn list(stage: &Stage, client: usize, chance: &mut Chance) -> Option<Vec<(
 }
 
 /// One request, as an api carries it out.
-pub(super) struct Request<'a> {
-    pub(super) stage: &'a Arc<Stage>,
-    pub(super) world: &'a World,
-    pub(super) asker: &'a Asker,
+struct Request<'a> {
+    stage: &'a Arc<Stage>,
+    world: &'a World,
+    asker: &'a Asker,
 }
 
 fn flavor() -> Flavor {
@@ -164,13 +164,7 @@ impl Request<'_> {
         Answer::Final
     }
 
-    pub(super) async fn grow(
-        &self,
-        cluster: ClusterId,
-        joiners: usize,
-        key: Option<RequestKey>,
-        chance: &mut Chance,
-    ) -> Answer {
+    async fn grow(&self, cluster: ClusterId, joiners: usize, key: Option<RequestKey>, chance: &mut Chance) -> Answer {
         let flavors = [flavor()];
         let Ok(wanted) = GrowCluster::check(wanted(joiners), &self.offer(&flavors)) else { return Answer::Final };
         let answer = key.map(|key| LateAnswer { key, status: 202, body: Arc::new(|_, _| String::new()) });
@@ -194,7 +188,7 @@ impl Request<'_> {
             members.iter().filter(|member| member.lifecycle != Lifecycle::Complete).map(|member| member.id).collect();
         let idle = self.stage.members_without_slots(members);
         leavers.extend(idle.into_iter().filter(|_| chance.happens(700)));
-        if leavers.is_empty() || chance.happens(100) {
+        if leavers.is_empty() || chance.happens(200) {
             leavers.extend(members.get(chance.below(members.len())).map(|member| member.id));
         }
         let Ok(wanted) = ShrinkCluster::check(&leavers) else { return Answer::Final };

@@ -53,6 +53,7 @@ pub(super) async fn run(stage: &Arc<Stage>, mut chance: Chance) {
         }
     }
     stage.eventually(NOTHING_LEFT, SETTLES_WITHIN, anything).await;
+    stage.sim.lock().watched(|watch, state| watch.look_at_ended_tasks(&state.store));
 }
 
 fn end_the_storm(stage: &Arc<Stage>, chance: &mut Chance) {
@@ -218,7 +219,7 @@ impl Stage {
         {
             return false;
         }
-        let paid = |state: &State| unsettled(state).filter(|_| state.store.removed_nodes(Some(cluster)) != []);
+        let paid = |state: &State| unsettled(state).filter(|_| !state.store.removed_nodes(Some(cluster)).is_empty());
         self.eventually(SETTLED, SETTLES_WITHIN, paid).await && self.is_whole(cluster)
     }
 

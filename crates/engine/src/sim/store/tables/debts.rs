@@ -11,9 +11,9 @@ use crate::ports::RemovedNode;
 #[derive(Debug, Clone)]
 pub(in crate::sim) struct Removed {
     pub(in crate::sim) instance: InstanceId,
-    cluster: ClusterId,
+    pub(in crate::sim) cluster: ClusterId,
     debtors: BTreeSet<InstanceId>,
-    paid: Option<Timestamp>,
+    pub(in crate::sim) paid: Option<Timestamp>,
 }
 
 impl Removed {
