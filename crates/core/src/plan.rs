@@ -105,10 +105,11 @@ pub enum Step {
         /// The member.
         member: InstanceId,
     },
-    /// Remove the member's machine and all it holds.
+    /// Remove the machines of these members, which are all of a cluster that still have one, and all they hold. None of
+    /// their addresses is free before the last machine is gone.
     Destroy {
-        /// The member.
-        member: InstanceId,
+        /// The members.
+        members: Vec<InstanceId>,
     },
     /// Shut tenants out of the member for two minutes, or for two more.
     Close {
@@ -187,13 +188,12 @@ impl Step {
             | Self::AddSlots { member, .. }
             | Self::Meet { member, .. }
             | Self::Complete { member }
-            | Self::Destroy { member }
             | Self::Close { member, .. }
             | Self::Reopen { member, .. }
             | Self::Leave { member, .. }
             | Self::Forget { member, .. }
             | Self::Remove { member, .. } => Some(*member),
-            Self::Accept => None,
+            Self::Destroy { .. } | Self::Accept => None,
         }
     }
 }

@@ -97,7 +97,7 @@ pub(crate) async fn run(scene: &Scene<'_>, step: &Step) -> Result<Vec<Change>, S
         }
         Step::Meet { member, with, joining } => meet::run(scene, *member, *with, *joining).await,
         Step::Complete { member } => complete::run(scene, *member).await,
-        Step::Destroy { member } => destroy::run(scene, *member).await,
+        Step::Destroy { members } => destroy::run(scene, members).await,
         Step::Close { member, node } => close::run(scene, *member, *node).await,
         Step::Reopen { member, node } => close::undo(scene, *member, *node).await,
         Step::Accept => Ok(vec![Change::Accepted]),

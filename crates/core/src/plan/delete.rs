@@ -8,7 +8,7 @@ pub fn remaining(standing: &[InstanceId]) -> Next {
     if standing.is_empty() {
         return Next::Done;
     }
-    Next::Do(standing.iter().map(|member| Step::Destroy { member: *member }).collect())
+    Next::Do(vec![Step::Destroy { members: standing.to_vec() }])
 }
 
 #[cfg(test)]
@@ -17,8 +17,10 @@ mod tests {
 
     #[test]
     fn a_delete_destroys_whatever_stands_and_then_ends() {
-        let member = "416b0b16-ba55-4302-bbd3-ff566032e1c1".parse().unwrap();
-        assert_eq!(remaining(&[member]), Next::Do(vec![Step::Destroy { member }]));
+        let members: Vec<InstanceId> = ["416b0b16-ba55-4302-bbd3-ff566032e1c1", "416b0b16-ba55-4302-bbd3-ff566032e1c2"]
+            .map(|id| id.parse().unwrap())
+            .into();
+        assert_eq!(remaining(&members), Next::Do(vec![Step::Destroy { members: members.clone() }]));
         assert_eq!(remaining(&[]), Next::Done);
     }
 }

@@ -76,6 +76,23 @@ fn a_delete_survives_one_accident_at_any_call() {
     }
 }
 
+#[test]
+fn a_delete_frees_no_address_before_its_last_machine_is_gone() {
+    let calls = case(calls_of_a_delete());
+    for n in 1..=calls {
+        case(async {
+            let (sim, cluster) = formed(n, MEMBERS).await;
+            let wake = submit_delete(&sim, cluster).await;
+            sim.set_chaos(Chaos::DieAfter(n));
+            let engine = Engine::new(sim.incarnation(), options("first"), CancellationToken::new());
+            aside(async move { engine.offer(wake.task).await });
+            let cut = tokio::time::timeout(Duration::from_secs(60), sim.killed()).await.is_ok();
+            let (standing, held) = (sim.machines().len(), sim.held_addresses().len());
+            assert!(standing == 0 || standing + held == MEMBERS, "{standing} stand, {held} held, {cut} at {n}");
+        });
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn every_step_may_be_done_twice() {
     let sim = world(1).await;
@@ -149,6 +166,8 @@ fn a_delete_takes_over_at_any_moment_of_a_create() {
                 }
                 let wake = submit_delete(&sim, cluster).await;
                 assert_eq!(run_until_ended(&sim, wake.task).await, TaskState::Succeeded, "{chaos:?} at {n}");
+                // What a frozen daemon was about to call arrives now.
+                tokio::time::sleep(Duration::from_secs(60)).await;
                 sweep_orphans(&sim).await;
                 assert_gone(&sim, cluster).await;
                 assert!(ended(&sim, create).await.is_end());
