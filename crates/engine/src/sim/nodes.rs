@@ -2,7 +2,7 @@
 //! takes more, slots that are taken by whoever asks first, and what a node believes of others while it cannot hear
 //! them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use redtrove_core::topology::{NodeAddress, NodeLine, NodeView, Reach};
@@ -123,6 +123,11 @@ impl Node {
         self.handshakes.clear();
     }
 
+    /// Whether it was away for so long that others hold it for failed.
+    fn has_failed(&self, now: Duration) -> bool {
+        self.away_since.is_some_and(|since| now >= since + FAILS)
+    }
+
     fn hear(&mut self, peer: NodeId, slots: SlotSet) {
         for (other, theirs) in &mut self.heard {
             if *other != peer && theirs.intersects(&slots) {
@@ -138,10 +143,10 @@ impl Node {
 pub(super) struct Nodes {
     by_instance: BTreeMap<InstanceId, Node>,
     made: u32,
-    /// Somebody may have changed a node since the last look, so gossip may have something to tell.
-    touched: bool,
-    /// The first moment at which something happens by itself.
-    next: Option<Duration>,
+    /// Clusters of which somebody may have changed a node since the last look, so that gossip may have something to tell.
+    touched: BTreeSet<ClusterId>,
+    /// The first moment at which something happens by itself in a cluster.
+    next: BTreeMap<ClusterId, Duration>,
     /// Grows with every change.
     version: u64,
 }
@@ -157,9 +162,10 @@ impl Nodes {
 
     /// A node to be changed.
     pub(super) fn touch(&mut self, instance: InstanceId) -> Option<&mut Node> {
-        self.touched = true;
         self.version += 1;
-        self.by_instance.get_mut(&instance)
+        let node = self.by_instance.get_mut(&instance)?;
+        self.touched.insert(node.cluster);
+        Some(node)
     }
 
     /// How often anything was changed.
@@ -168,15 +174,15 @@ impl Nodes {
     }
 
     pub(super) fn insert(&mut self, instance: InstanceId, node: Node) {
-        self.touched = true;
         self.version += 1;
+        self.touched.insert(node.cluster);
         self.by_instance.insert(instance, node);
     }
 
     pub(super) fn remove(&mut self, instance: InstanceId) {
-        self.touched = true;
         self.version += 1;
-        self.by_instance.remove(&instance);
+        let removed = self.by_instance.remove(&instance);
+        self.touched.extend(removed.map(|node| node.cluster));
     }
 
     /// An id that no node ever had.
@@ -188,31 +194,35 @@ impl Nodes {
     /// Lets handshakes end and gossip spread up to `now`. To be called before anything changes, as what was to happen
     /// until then happened among those who were there.
     pub(super) fn advance(&mut self, now: Duration) {
-        if !self.touched && self.next.is_none_or(|next| now < next) {
+        let mut active = std::mem::take(&mut self.touched);
+        active.extend(self.next.iter().filter(|(_, next)| now >= **next).map(|(cluster, _)| *cluster));
+        if active.is_empty() {
             return;
         }
-        self.shake_hands(now);
-        while self.gossip(now) {}
-        self.touched = false;
-        let times = self.by_instance.values().flat_map(|node| {
-            let handshakes = node.handshakes.values().map(|begun| *begun + HANDSHAKE);
-            let gossip = node.known.values().map(|since| *since + GOSSIP);
-            handshakes
-                .map(move |at| at.max(now + Duration::from_millis(1)))
-                .chain(gossip)
-                .chain(node.banned.values().copied())
-        });
-        self.next = times.filter(|at| *at > now).min();
+        self.shake_hands(&active, now);
+        while self.gossip(&active, now) {}
+        for cluster in active {
+            let soon = now + Duration::from_millis(1);
+            let times = self.by_instance.values().filter(|node| node.cluster == cluster).flat_map(|node| {
+                let handshakes = node.handshakes.values().map(move |begun| (*begun + HANDSHAKE).max(soon));
+                let gossip = node.known.values().map(|since| *since + GOSSIP);
+                handshakes.chain(gossip).chain(node.banned.values().copied())
+            });
+            match times.filter(|at| *at > now).min() {
+                Some(next) => self.next.insert(cluster, next),
+                None => self.next.remove(&cluster),
+            };
+        }
     }
 
-    fn shake_hands(&mut self, now: Duration) {
+    fn shake_hands(&mut self, active: &BTreeSet<ClusterId>, now: Duration) {
         if self.by_instance.values().all(|node| node.handshakes.is_empty()) {
             return;
         }
         let up = self.by_instance.values().filter(|node| node.is_up());
         let addresses: BTreeMap<String, NodeId> = up.map(|node| (node.ip.clone(), node.id)).collect();
         let mut learned: Vec<(NodeId, NodeId, Duration)> = Vec::new();
-        for node in self.by_instance.values_mut().filter(|node| node.is_up()) {
+        for node in self.by_instance.values_mut().filter(|node| node.is_up() && active.contains(&node.cluster)) {
             for (ip, begun) in std::mem::take(&mut node.handshakes) {
                 let peer = addresses.get(&ip).filter(|_| now >= begun + HANDSHAKE);
                 if let Some(peer) = peer {
@@ -232,12 +242,14 @@ impl Nodes {
     }
 
     /// One round: whoever hears another learns whom it knows and what it owns. False if nobody learned of anybody new.
-    fn gossip(&mut self, now: Duration) -> bool {
+    fn gossip(&mut self, active: &BTreeSet<ClusterId>, now: Duration) -> bool {
         let up: BTreeMap<NodeId, &Node> =
             self.by_instance.values().filter(|node| node.is_up()).map(|node| (node.id, node)).collect();
         let mut learned = Vec::new();
         let mut heard = Vec::new();
-        for (instance, node) in self.by_instance.iter().filter(|(_, node)| node.is_up()) {
+        for (instance, node) in
+            self.by_instance.iter().filter(|(_, node)| node.is_up() && active.contains(&node.cluster))
+        {
             for (id, since) in &node.known {
                 let told = *since + GOSSIP;
                 // A peer speaks to those it knows itself.
@@ -268,12 +280,9 @@ impl Nodes {
 
     /// The nodes that this one holds for failed.
     pub(super) fn failed(&self, node: &Node, now: Duration) -> Vec<NodeId> {
-        node.known.keys().filter(|id| self.has_failed(**id, now)).copied().collect()
-    }
-
-    fn has_failed(&self, id: NodeId, now: Duration) -> bool {
-        let node = self.by_instance.values().find(|node| node.id == id);
-        node.is_none_or(|node| node.away_since.is_some_and(|since| now >= since + FAILS))
+        let there: BTreeMap<NodeId, &Node> = self.by_instance.values().map(|node| (node.id, node)).collect();
+        let failed = |id: &&NodeId| there.get(*id).is_none_or(|node| node.has_failed(now));
+        node.known.keys().filter(failed).copied().collect()
     }
 
     pub(super) fn view(&self, node: &Node, now: Duration) -> NodeView {
@@ -283,13 +292,13 @@ impl Nodes {
                 let myself = other.id == node.id;
                 let heard = || node.heard.get(&other.id).cloned().unwrap_or_default();
                 let slots = if myself { node.slots.clone() } else { heard() };
-                let reach = if !myself && self.has_failed(other.id, now) { Reach::Failed } else { Reach::Fine };
+                let reach = if !myself && other.has_failed(now) { Reach::Failed } else { Reach::Fine };
                 NodeLine { reach, ..line(other.id, &other.ip, myself, other.epoch, slots) }
             })
             .collect();
         // Whoever is gone, or goes by another id by now, stays known until somebody says to forget it.
-        let missing: Vec<NodeId> =
-            node.known.keys().filter(|id| nodes.iter().all(|line| line.id != **id)).copied().collect();
+        let there: BTreeSet<NodeId> = nodes.iter().map(|line| line.id).collect();
+        let missing: Vec<NodeId> = node.known.keys().filter(|id| !there.contains(id)).copied().collect();
         nodes.extend(missing.into_iter().map(|id| NodeLine {
             reach: Reach::Failed,
             connected: false,

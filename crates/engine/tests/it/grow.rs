@@ -175,6 +175,8 @@ fn a_delete_takes_over_at_any_moment_of_a_grow() {
                 }
                 let wake = submit_delete(&sim, cluster).await;
                 assert_eq!(run_until_ended(&sim, wake.task).await, TaskState::Succeeded, "{chaos:?} at {n}");
+                // What a frozen daemon was about to call arrives now.
+                tokio::time::sleep(Duration::from_secs(60)).await;
                 sweep_orphans(&sim).await;
                 assert_gone(&sim, cluster).await;
             });

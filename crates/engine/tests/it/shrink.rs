@@ -197,6 +197,42 @@ async fn every_step_of_a_shrink_may_be_done_twice() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_leaver_that_serves_is_not_removed_because_its_agent_is_silent() {
+    let (sim, cluster, leavers) = drained(5, 1).await;
+    sim.change_node(leavers[0], |node| node.silent = true);
+    let task = submit_shrink(&sim, cluster, &leavers).await;
+    assert_eq!(run_until_ended(&sim, task).await, TaskState::Failed);
+    assert!(sim.node(leavers[0]).is_some(), "a tenant may have given it slots at any time");
+    let fault = crate::harness::cluster(&sim, cluster).await.unwrap().0.fault.unwrap();
+    assert!(fault.contains("c-member-4") && fault.contains("may serve"), "{fault}");
+    sim.change_node(leavers[0], |node| node.silent = false);
+    let task = submit_shrink(&sim, cluster, &leavers).await;
+    assert_eq!(run_until_ended(&sim, task).await, TaskState::Succeeded);
+    settle(&sim).await;
+    assert_whole(&sim, cluster, STAYING).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_removed_while_no_agent_answers_any_more() {
+    let (sim, cluster, leavers) = drained(5, 1).await;
+    let members = instances(&sim, cluster).await;
+    let task = submit_shrink(&sim, cluster, &leavers).await;
+    let cut = async {
+        let accepted = || async { sim.observer().store.task(task).await.unwrap().unwrap().verdict.is_some() };
+        while !accepted().await {
+            tokio::time::sleep(Duration::from_micros(200)).await;
+        }
+        for member in &members {
+            sim.change_node(member.id, |node| node.silent = true);
+        }
+    };
+    let (state, ()) = tokio::join!(run_until_ended(&sim, task), cut);
+    let left = sim.node(leavers[0]).is_some_and(|node| node.left.is_some());
+    assert!(state == TaskState::Failed && !left, "{state}: it was cut off before it was told to leave");
+    assert_eq!(sim.machines().len(), STAYING + 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_dead_leaver_is_removed_by_the_word_of_the_others() {
     let (sim, cluster, leavers) = drained(4, 2).await;
     sim.change_node(leavers[0], |node| node.down = true);

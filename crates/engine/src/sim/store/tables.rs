@@ -279,7 +279,8 @@ impl Tables {
         end_steps(row, &record.ended);
         for begun in &record.begun {
             // The same entry once more, after its answer was lost.
-            if row.steps.iter().any(|step| step.seq == begun.seq) {
+            let is_next = row.steps.last().is_none_or(|last| last.seq < begun.seq);
+            if !is_next && row.steps.iter().any(|step| step.seq == begun.seq) {
                 continue;
             }
             row.steps.push(StepRecord {
@@ -487,7 +488,7 @@ impl Tables {
 
 fn end_steps(row: &mut TaskRow, ended: &[crate::ports::EndedStep]) {
     for end in ended {
-        if let Some(step) = row.steps.iter_mut().find(|step| step.seq == end.seq && step.ended.is_none()) {
+        if let Some(step) = row.steps.iter_mut().rev().find(|step| step.seq == end.seq && step.ended.is_none()) {
             step.outcome = Some(end.outcome);
             step.error.clone_from(&end.error);
             step.ended = Some(end.at);

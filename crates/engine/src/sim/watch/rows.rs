@@ -64,7 +64,7 @@ impl Watch {
         }
         let mut open = Vec::new();
         for row in tables.tasks.values() {
-            self.look_at_task(row, who);
+            self.look_at_task(row, who, call);
             if !row.task.state.is_end() {
                 open.push(&row.task);
             }
@@ -85,7 +85,7 @@ impl Watch {
         self.look_at_quota(tables);
     }
 
-    fn look_at_task(&mut self, row: &TaskRow, who: u32) {
+    fn look_at_task(&mut self, row: &TaskRow, who: u32, call: &Call) {
         let (id, task) = (row.task.id, &row.task);
         let now = TaskBefore {
             state: task.state,
@@ -109,7 +109,9 @@ impl Watch {
             self.check(same, ENDED_IS_ENDED, || format!("{id} was {was} and is {task:?}"));
             return;
         }
-        let ended_steps = ended_steps(row);
+        // A step log is long, and only this call's can have changed.
+        let touched = call.cluster.is_none_or(|cluster| cluster == task.cluster);
+        let ended_steps = if touched { ended_steps(row) } else { before.ended_steps };
         let (was, verdict, steps, ended) = (before.state, before.verdict, before.steps, before.ended_steps);
         let (claimed, lease_ends) = (before.attempt != task.attempt, before.lease_ends);
         let legal =
