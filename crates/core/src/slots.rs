@@ -124,8 +124,10 @@ impl SlotSet {
 
     /// Adds every slot of `range`.
     pub fn insert(&mut self, range: SlotRange) {
-        for slot in range.iter() {
-            self.0[usize::from(slot) / 64] |= 1 << (slot % 64);
+        let (first, last) = (usize::from(range.first), usize::from(range.last));
+        for word in first / 64..=last / 64 {
+            let (from, to) = (first.saturating_sub(word * 64), (last - word * 64).min(63));
+            self.0[word] |= (u64::MAX << from) & (u64::MAX >> (63 - to));
         }
     }
 
@@ -153,6 +155,14 @@ impl SlotSet {
     pub fn union(mut self, other: &Self) -> Self {
         for (mine, theirs) in self.0.iter_mut().zip(other.0.iter()) {
             *mine |= theirs;
+        }
+        self
+    }
+
+    /// The slots of this set that are not in `other`.
+    pub fn without(mut self, other: &Self) -> Self {
+        for (mine, theirs) in self.0.iter_mut().zip(other.0.iter()) {
+            *mine &= !theirs;
         }
         self
     }
@@ -270,6 +280,12 @@ mod tests {
             prop_assert!(again.is_subset(&set));
             let united = ranges.iter().fold(SlotSet::empty(), |all, range| all.union(&SlotSet::from(*range)));
             prop_assert_eq!(&united, &set);
+            for range in &ranges {
+                let range = SlotSet::from(*range);
+                let rest = set.clone().without(&range);
+                prop_assert!(!rest.intersects(&range));
+                prop_assert_eq!(rest.union(&range), set.clone());
+            }
             prop_assert_eq!(set.count(), set.ranges().iter().map(|r| u32::from(r.count())).sum::<u32>());
         }
 

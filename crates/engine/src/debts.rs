@@ -21,7 +21,7 @@ use crate::ports::{Destroyed, Guest, Keep, Order, RemovedNode, Seen, StoreError}
 
 /// From the last payment to the look that confirms it: longer than Redis refuses to hear of a node that it forgot
 /// (`CLUSTER_BLACKLIST_TTL`, 60 s).
-const SECOND_LOOK: Duration = Duration::from_secs(65);
+pub(crate) const SECOND_LOOK: Duration = Duration::from_secs(65);
 
 /// Has debts paid and payments confirmed, as far as that goes now.
 pub(crate) async fn settle(world: &World) -> Result<(), StoreError> {

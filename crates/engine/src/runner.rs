@@ -79,6 +79,7 @@ pub(crate) async fn run(
         let lease = HeldLease::new(claimed.lease.clone());
         let driven = AssertUnwindSafe(Box::pin(drive_until_end(world, options, &lease, &claimed, asked, shutdown)));
         let stopped = tokio::select! {
+            biased;
             stopped = driven.catch_unwind() => stopped.unwrap_or(Stopped::Panicked),
             () = keep(&*world.store, &lease, options.lease, asked) => Stopped::LeaseLost,
             () = async { shutdown.cancelled().await; sleep(LAST_STEPS).await } => Stopped::Shutdown,

@@ -32,6 +32,7 @@ pub(crate) async fn run(engine: &Engine) {
             }
         };
         tokio::select! {
+            biased;
             () = sleep(pause) => {}
             () = engine.shutdown.cancelled() => return,
         }

@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::ops::Range;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
@@ -68,6 +69,8 @@ pub(crate) enum Command {
     },
     /// Send a stack requests that are made up from its OpenAPI document
     Schemathesis(SchemathesisOptions),
+    /// Whole installations in a simulated world and in a storm, one for each seed
+    Sim(SimOptions),
     /// Accidents at every step of every operation; without arguments the whole matrix, which writes docs/failure-matrix.md
     #[command(disable_help_flag = true)]
     Chaos {
@@ -95,6 +98,24 @@ pub(crate) struct SchemathesisOptions {
     /// Where drawing begins: the same seed draws the same cases
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u32,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SimOptions {
+    /// The seeds, from the first to the one before the last
+    #[arg(long, value_name = "A..B", default_value = "0..10000", value_parser = seeds)]
+    pub(crate) seeds: Range<u64>,
+    /// Ends the search after so many seconds, be it done or not
+    #[arg(long)]
+    pub(crate) seconds: Option<u64>,
+    /// Tells the story of this seed, line by line
+    #[arg(long, conflicts_with_all = ["seeds", "seconds"])]
+    pub(crate) seed: Option<u64>,
+}
+
+fn seeds(text: &str) -> Result<Range<u64>, String> {
+    let ends = text.split_once("..").and_then(|(first, end)| Some(first.parse().ok()?..end.parse().ok()?));
+    ends.filter(|seeds| !seeds.is_empty()).ok_or_else(|| "two numbers, as in 0..10000".to_owned())
 }
 
 #[derive(Debug, Args)]

@@ -1,4 +1,4 @@
-//! The developer's one door: demo, up, down, test, bench, schemathesis, chaos, ci.
+//! The developer's one door: demo, up, down, test, bench, schemathesis, sim, chaos, ci.
 
 mod bench;
 mod chaos;
@@ -11,6 +11,7 @@ mod outcome;
 mod packages;
 mod say;
 mod schemathesis;
+mod sim;
 mod stacks;
 mod tests;
 
@@ -42,6 +43,7 @@ fn run(command: Command) -> Result<()> {
         Command::Bench { what: Bench::Formation(options) } => bench::formation::run(&options),
         Command::Bench { what: Bench::Api(options) } => bench::api::run(&options),
         Command::Schemathesis(options) => schemathesis::run(&options),
+        Command::Sim(options) => sim::run(&options),
         Command::Chaos { arguments } => chaos::run(&arguments),
         Command::Ci => ci::run(),
     }

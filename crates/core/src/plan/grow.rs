@@ -150,17 +150,21 @@ fn meet_steps(live: &[Seen<'_>], joiners: &[Seen<'_>]) -> Vec<Step> {
     steps
 }
 
-/// Agreement: everyone knows everyone, and a joiner knows an owner for each slot that has one, so that it sends
-/// clients on. Who that owner is may change at any moment, where tenants move slots.
+/// Agreement: everyone knows everyone, and a joiner knows an owner for each slot whose owner answers, so that it sends
+/// clients on. Who that owner is may change at any moment, where tenants move slots. What a member owns that does not
+/// answer, nobody can tell a joiner but that member itself.
 fn wait_for_agreement(live: &[Seen<'_>], joiners: &[Seen<'_>]) -> Option<Wait> {
     let everyone: BTreeSet<NodeId> = live.iter().chain(joiners).map(|(_, view)| view.myself).collect();
     let all_ok = live.iter().all(|(_, view)| view.state_ok);
-    let owned = live.iter().map(|(_, view)| owned(view)).max_by_key(SlotSet::count).unwrap_or_default();
+    let served = |view: &NodeView| owned(view, |owner| everyone.contains(&owner));
+    let served = live.iter().map(|(_, view)| served(view)).max_by_key(SlotSet::count).unwrap_or_default();
     let knows_all = |view: &NodeView| everyone.is_subset(&view.known());
     let agree = live.iter().filter(|(_, view)| knows_all(view)).count()
         + joiners
             .iter()
-            .filter(|(_, view)| knows_all(view) && (view.state_ok || !all_ok) && owned.is_subset(&self::owned(view)))
+            .filter(|(_, view)| {
+                knows_all(view) && (view.state_ok || !all_ok) && served.is_subset(&owned(view, |_| true))
+            })
             .count();
     if agree == everyone.len() {
         return None;
@@ -168,9 +172,10 @@ fn wait_for_agreement(live: &[Seen<'_>], joiners: &[Seen<'_>]) -> Option<Wait> {
     Some(guests::wait_for_agreement(agree, everyone.len()))
 }
 
-/// The slots that have an owner in a view.
-fn owned(view: &NodeView) -> SlotSet {
-    view.slot_map().into_values().fold(SlotSet::empty(), |all, slots| all.union(&slots))
+/// The slots that have such an owner in a view.
+fn owned(view: &NodeView, such: impl Fn(NodeId) -> bool) -> SlotSet {
+    let owners = view.slot_map().into_iter().filter(|(owner, _)| such(*owner));
+    owners.fold(SlotSet::empty(), |all, (_, slots)| all.union(&slots))
 }
 
 #[cfg(test)]

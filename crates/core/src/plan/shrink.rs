@@ -2,7 +2,8 @@
 //!
 //! 1. **the verdict**: no leaver owns a slot, or takes part in a slot move, in the view of any member that answers, and
 //!    most of those that stay answer. A live leaver is closed to tenants first and everybody is asked again, since a
-//!    tenant's reshard would otherwise give it a slot between the question and the answer;
+//!    tenant's reshard would otherwise give it a slot between the question and the answer. One that does not answer has
+//!    to be failed for all the others: an agent that is silent says nothing of a node, which may serve, and take slots;
 //! 2. a live leaver is emptied and forgets its cluster and its id (`CLUSTER RESET HARD`); the machine of a dead one is
 //!    removed, so that it cannot come back. From then on every other member owes a FORGET;
 //! 3. all members that answer forget the leavers in one burst, as each of them refuses to hear of a forgotten node for
@@ -19,7 +20,7 @@ use crate::ids::{InstanceId, NodeId};
 use crate::plan::guests::Member;
 use crate::plan::strays::strays;
 use crate::plan::{Failure, Limits, Next, Step, Wait};
-use crate::topology::NodeView;
+use crate::topology::{NodeView, Reach};
 
 /// A leaver that is closed for less than this is closed again before it is emptied.
 const CLOSED_LONG_ENOUGH: Duration = Duration::from_secs(30);
@@ -94,6 +95,7 @@ fn leave(shrinking: &Shrinking<'_>, live: &[Seen<'_>], inside: &[&Member], limit
             longest: Duration::from_millis(500),
         });
     }
+    let serving: Vec<&Member> = inside.iter().filter(|leaver| !may_go(leaver, &quorum, live)).copied().collect();
     let live_leavers: Vec<Seen<'_>> = inside.iter().filter_map(|leaver| Some((*leaver, leaver.live()?))).collect();
     let views: Vec<&NodeView> = live.iter().chain(&live_leavers).map(|(_, view)| *view).collect();
     let holders: Vec<&Member> = inside.iter().filter(|leaver| holds_slots(leaver, &views)).copied().collect();
@@ -104,7 +106,18 @@ fn leave(shrinking: &Shrinking<'_>, live: &[Seen<'_>], inside: &[&Member], limit
         if elapsed > limits.guests_ready.saturating_mul(2) {
             return fail(Fault::unavailable(format!("{} cannot be made to leave", names(inside))));
         }
-        return Next::Do(inside.iter().map(|leaver| out(leaver)).collect());
+        let ready: Vec<Step> =
+            inside.iter().filter(|leaver| may_go(leaver, &quorum, live)).map(|leaver| out(leaver)).collect();
+        return if ready.is_empty() { wait_until_failed(&serving) } else { Next::Do(ready) };
+    }
+    if !serving.is_empty() {
+        if elapsed > limits.guests_ready {
+            let names = names(&serving);
+            return fail(Fault::unavailable(format!(
+                "the guest agents of {names} do not answer, and their nodes may serve"
+            )));
+        }
+        return wait_until_failed(&serving);
     }
     let removed: BTreeSet<NodeId> = shrinking.removed.keys().copied().collect();
     let strays = strays(&views, shrinking.ours, &removed);
@@ -121,11 +134,33 @@ fn leave(shrinking: &Shrinking<'_>, live: &[Seen<'_>], inside: &[&Member], limit
     Next::Do(if open.is_empty() { vec![Step::Accept] } else { open })
 }
 
+/// Whether the leaver can go: alive, or with its machine since it serves nobody. That is so if it never met anyone, or if
+/// most of those that stay answer, and it is failed for all of them: then they have not heard of it for a node timeout,
+/// and nobody moves a slot to it.
+fn may_go(leaver: &Member, quorum: &Quorum, live: &[Seen<'_>]) -> bool {
+    let Some(node) = leaver.node else { return true };
+    let is_failed = |view: &NodeView| view.node(node).is_none_or(|line| line.noaddr || line.reach == Reach::Failed);
+    answers(leaver, node) || (quorum.is_there() && live.iter().all(|(_, view)| is_failed(view)))
+}
+
+fn wait_until_failed(serving: &[&Member]) -> Next {
+    Next::Wait(Wait {
+        name: "wait_leavers",
+        progress: format!("{} may serve, though nobody answers there", names(serving)),
+        first: Duration::from_millis(50),
+        longest: Duration::from_secs(1),
+    })
+}
+
+/// Whether the leaver's agent speaks for the node that was recorded.
+fn answers(leaver: &Member, node: NodeId) -> bool {
+    leaver.sight.view().is_some_and(|view| view.left == Some(node) || view.myself == node)
+}
+
 /// How a leaver goes out: alive, by its own agent; otherwise with its machine.
 fn out(leaver: &Member) -> Step {
-    let left = |node: NodeId| leaver.sight.view().is_some_and(|view| view.left == Some(node) || view.myself == node);
     match leaver.node {
-        Some(node) if left(node) => Step::Leave { member: leaver.id, node },
+        Some(node) if answers(leaver, node) => Step::Leave { member: leaver.id, node },
         _ => remove(leaver),
     }
 }

@@ -1,10 +1,14 @@
 //! What goes wrong in the simulated world, and when.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use redtrove_core::TaskId;
 use tokio::sync::Notify;
+
+use super::weather::Weather;
+use super::{Call, Port};
 
 /// What is to go wrong. Calls are counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -47,7 +51,7 @@ pub enum Trouble {
 }
 
 /// What becomes of one call.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Fate {
     /// How often it takes effect.
     pub(super) times: u8,
@@ -55,12 +59,26 @@ pub(super) struct Fate {
     pub(super) dies: bool,
     /// It returns, but with an error.
     pub(super) trouble: Option<Trouble>,
-    /// How long it is held up before it takes effect.
-    pub(super) frozen: Duration,
-    /// How long its answer is held up after that.
+    /// How long it is on its way; it arrives even if the caller is gone by then.
+    pub(super) delayed: Duration,
+    /// It takes effect once more, so much later.
+    pub(super) again: Option<Duration>,
+    /// How long its answer is held up.
     pub(super) late: Duration,
     /// It panics.
     pub(super) panics: bool,
+}
+
+impl Fate {
+    pub(super) const WELL: Self = Self {
+        times: 1,
+        dies: false,
+        trouble: None,
+        delayed: Duration::ZERO,
+        again: None,
+        late: Duration::ZERO,
+        panics: false,
+    };
 }
 
 /// The number of one who only looks.
@@ -71,16 +89,13 @@ pub(super) struct Plan {
     chaos: Chaos,
     calls: u64,
     incarnations: u32,
-    /// Incarnations up to this one are dead.
-    dead: u32,
+    dead: BTreeSet<u32>,
     died: Arc<Notify>,
-    /// The incarnation that is frozen, and until when.
-    frozen: Option<(u32, tokio::time::Instant)>,
+    /// Incarnations that are stopped, and until when.
+    stopped: BTreeMap<u32, Duration>,
+    /// All kinds of trouble, mixed; nothing of [`Chaos`] happens then.
+    pub(super) weather: Option<Weather>,
 }
-
-/// Methods that change a guest or a machine.
-const CHANGES: [&str; 10] =
-    ["ensure", "destroy", "prepare", "add_slots", "meet", "complete", "close", "reopen", "leave", "remove_nodes"];
 
 impl Plan {
     pub(super) fn new_incarnation(&mut self) -> u32 {
@@ -91,7 +106,7 @@ impl Plan {
     pub(super) fn set(&mut self, chaos: Chaos) {
         self.chaos = chaos;
         self.calls = 0;
-        self.frozen = None;
+        self.stopped.clear();
     }
 
     pub(super) fn calls(&self) -> u64 {
@@ -102,8 +117,15 @@ impl Plan {
         Arc::clone(&self.died)
     }
 
-    fn kill(&mut self) {
-        self.dead = self.incarnations;
+    /// From now on no call of that incarnation is made, and none returns.
+    pub(super) fn kill(&mut self, incarnation: u32) {
+        self.dead.insert(incarnation);
+        self.died.notify_one();
+    }
+
+    /// Stops an incarnation as SIGSTOP does, until then.
+    pub(super) fn stop(&mut self, incarnation: u32, until: Duration) {
+        self.stopped.insert(incarnation, until);
         self.died.notify_one();
     }
 
@@ -111,43 +133,54 @@ impl Plan {
         self.chaos != Chaos::Unreadable(task)
     }
 
-    pub(super) fn is_dead(&self, incarnation: u32) -> bool {
-        incarnation != OBSERVER && incarnation <= self.dead
+    /// For how long the incarnation hears of nothing; nothing if that is for ever.
+    pub(super) fn stopped_for(&self, incarnation: u32, now: Duration) -> Option<Duration> {
+        if self.dead.contains(&incarnation) {
+            return None;
+        }
+        Some(self.stopped.get(&incarnation).map_or(Duration::ZERO, |until| until.saturating_sub(now)))
     }
 
-    pub(super) fn fate(&mut self, incarnation: u32, name: &'static str) -> Fate {
-        let (frozen, late) = (Duration::ZERO, Duration::ZERO);
-        let well = Fate { times: 1, dies: false, trouble: None, frozen, late, panics: false };
+    pub(super) fn fate(&mut self, incarnation: u32, call: &Call, now: Duration, cut_off: bool) -> Fate {
         if incarnation == OBSERVER {
-            return well;
+            return Fate::WELL;
         }
-        if self.is_dead(incarnation) {
-            return Fate { times: 0, dies: true, ..well };
-        }
-        if let Some((_, until)) = self.frozen.filter(|(frozen, _)| *frozen == incarnation) {
-            return Fate { frozen: until.saturating_duration_since(tokio::time::Instant::now()), ..well };
+        let Some(stopped) = self.stopped_for(incarnation, now) else {
+            return Fate { times: 0, dies: true, ..Fate::WELL };
+        };
+        if !stopped.is_zero() {
+            return Fate { delayed: stopped, ..Fate::WELL };
         }
         self.calls += 1;
-        let trouble = Some(Trouble::Transient);
+        match &mut self.weather {
+            Some(weather) => weather.fate(call, now, cut_off),
+            None => self.accident(incarnation, call, now),
+        }
+    }
+
+    fn accident(&mut self, incarnation: u32, call: &Call, now: Duration) -> Fate {
+        let (well, trouble) = (Fate::WELL, Some(Trouble::Transient));
+        let changes_nodes = call.changes && call.port != Port::Store;
         match self.chaos {
             Chaos::DieBefore(n) if n == self.calls => {
-                self.kill();
+                self.kill_all();
                 Fate { times: 0, dies: true, ..well }
             }
             Chaos::DieAfter(n) if n == self.calls => {
-                self.kill();
+                self.kill_all();
                 Fate { dies: true, ..well }
             }
             Chaos::FailBefore(n) if n == self.calls => Fate { times: 0, trouble, ..well },
             Chaos::FailAfter(n) if n == self.calls => Fate { trouble, ..well },
-            Chaos::Repeat if CHANGES.contains(&name) => Fate { times: 2, ..well },
-            Chaos::FailForGood(method, trouble) if method == name => Fate { times: 0, trouble: Some(trouble), ..well },
-            Chaos::Late(method, late) if method == name => Fate { late, ..well },
-            Chaos::Panic(method) if method == name => Fate { panics: true, ..well },
+            Chaos::Repeat if changes_nodes => Fate { times: 2, ..well },
+            Chaos::FailForGood(method, trouble) if method == call.name => {
+                Fate { times: 0, trouble: Some(trouble), ..well }
+            }
+            Chaos::Late(method, late) if method == call.name => Fate { late, ..well },
+            Chaos::Panic(method) if method == call.name => Fate { panics: true, ..well },
             Chaos::Freeze(n, length) if n == self.calls => {
-                self.frozen = Some((incarnation, tokio::time::Instant::now() + length));
-                self.died.notify_one();
-                Fate { frozen: length, ..well }
+                self.stop(incarnation, now + length);
+                Fate { delayed: length, ..well }
             }
             Chaos::Noise(percent, seed) => {
                 let roll = super::clock::mix(seed ^ self.calls.wrapping_mul(0x9E37_79B9));
@@ -159,5 +192,10 @@ impl Plan {
             }
             _ => well,
         }
+    }
+
+    fn kill_all(&mut self) {
+        self.dead.extend(1..=self.incarnations);
+        self.died.notify_one();
     }
 }

@@ -12,3 +12,4 @@ mod reclaim;
 mod shrink;
 mod trouble;
 mod watch;
+mod whole;

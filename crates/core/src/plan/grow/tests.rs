@@ -152,6 +152,21 @@ fn a_cluster_that_lost_slots_grows_all_the_same() {
 }
 
 #[test]
+fn what_a_silent_member_owns_nobody_can_tell_a_joiner() {
+    let mut case = case().met();
+    for joiner in &mut case.joiners {
+        about(view(joiner), 2).slots = SlotSet::empty();
+        view(joiner).state_ok = false;
+    }
+    assert!(matches!(case.look(), Next::Wait(_)), "its owner answers, and will");
+    for member in &mut case.serving {
+        view(member).state_ok = false;
+    }
+    case.serving[2].sight = silent();
+    assert!(matches!(case.look(), Next::Do(steps) if matches!(steps[0], Step::Complete { .. })));
+}
+
+#[test]
 fn a_joiner_that_is_not_fresh_or_not_ours_is_not_let_in() {
     let spoil: [(&str, Spoil); 5] = [
         ("keys", |case| view(&mut case.joiners[1]).keys = 1),

@@ -49,6 +49,15 @@ impl Case {
         self
     }
 
+    /// The leaver's agent does not answer, and its node is failed for the others.
+    fn dead(mut self, sight: Sight) -> Self {
+        self.leavers[0].member.sight = sight;
+        for member in &mut self.staying {
+            about(view(member), LEAVER).reach = Reach::Failed;
+        }
+        self
+    }
+
     /// The leaver has left, and these owe a FORGET.
     fn out(mut self, debtors: &[usize]) -> Self {
         self.leavers[0].out = true;
@@ -142,8 +151,7 @@ fn a_slot_that_moves_between_others_holds_nobody() {
 #[test]
 fn a_dead_leaver_goes_with_its_machine_before_it_is_forgotten() {
     for dead in [silent(), Sight::Starting("down".to_owned()), Sight::NoMachine, Sight::Unprepared] {
-        let mut case = case();
-        case.leavers[0].member.sight = dead;
+        let case = case().dead(dead);
         assert_eq!(case.look(), Next::Do(vec![Step::Accept]));
         assert_eq!(case.accepted().look(), remove());
     }
@@ -151,6 +159,30 @@ fn a_dead_leaver_goes_with_its_machine_before_it_is_forgotten() {
     let mut case = case();
     case.leavers[0].member.node = Some(node_id(9));
     assert_eq!(case.look(), Next::Do(vec![Step::Accept]));
+}
+
+#[test]
+fn one_whose_agent_is_silent_serves_as_long_as_anybody_hears_its_node() {
+    let is_waited_for = |next: Next| matches!(next, Next::Wait(wait) if wait.name == "wait_leavers");
+    for reach in [Reach::Fine, Reach::Suspected] {
+        let mut case = case().dead(silent());
+        about(view(&mut case.staying[1]), LEAVER).reach = reach;
+        assert!(is_waited_for(case.look()), "{reach:?}");
+        assert!(matches!(case.look_after(Duration::from_secs(61)), Next::Fail(_)), "not for ever");
+        let case = case.accepted();
+        assert!(is_waited_for(case.look()), "{reach:?}: its machine stays");
+        assert!(matches!(case.look_after(Duration::from_secs(121)), Next::Fail(_)), "not for ever");
+    }
+}
+
+#[test]
+fn nobody_goes_with_its_machine_while_most_of_those_who_stay_are_silent() {
+    let mut case = case().dead(silent()).accepted();
+    assert_eq!(case.look(), remove());
+    for member in &mut case.staying[1..] {
+        member.sight = silent();
+    }
+    assert!(matches!(case.look(), Next::Wait(_)), "{:?}", case.look());
 }
 
 #[test]
@@ -242,7 +274,7 @@ proptest! {
         case.leaver().closed_for = closed.then_some(Duration::from_secs(100));
         // What a dead one would have said is not heard.
         if dead && slots.iter().any(|(who, _)| *who != LEAVER) {
-            case.leavers[0].member.sight = silent();
+            case = case.dead(silent());
         }
         for accepted in [false, true] {
             case.accepted = accepted;

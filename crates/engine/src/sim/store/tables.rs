@@ -15,6 +15,7 @@ use crate::ports::{
     Change, Claimed, DeleteSubmitted, Ending, HIGHEST_SEEN, KeptAnswer, Lease, NewCluster, NewTask, NewVersion,
     Outcome, Record, Resource, StoreError, SubmitError,
 };
+use crate::sim::mutation::Mutation;
 use crate::task::{StepRecord, Task, TaskState, Verdict};
 
 mod debts;
@@ -24,29 +25,29 @@ mod upkeep;
 use debts::Removed;
 
 #[derive(Debug, Clone)]
-struct ClusterRow {
-    cluster: Cluster,
-    token: u64,
-    deleted_at: Option<Timestamp>,
+pub(in crate::sim) struct ClusterRow {
+    pub(in crate::sim) cluster: Cluster,
+    pub(in crate::sim) token: u64,
+    pub(in crate::sim) deleted_at: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone)]
-struct TaskRow {
-    task: Task,
-    token: u64,
-    lease_ends: Timestamp,
+pub(in crate::sim) struct TaskRow {
+    pub(in crate::sim) task: Task,
+    pub(in crate::sim) token: u64,
+    pub(in crate::sim) lease_ends: Timestamp,
     not_before: Timestamp,
-    steps: Vec<StepRecord>,
+    pub(in crate::sim) steps: Vec<StepRecord>,
     /// Until then somebody waits for the verdict.
     verdict_by: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, Default)]
 pub(in crate::sim) struct Tables {
-    clusters: BTreeMap<ClusterId, ClusterRow>,
-    instances: BTreeMap<InstanceId, (ProjectId, Instance)>,
-    tasks: BTreeMap<TaskId, TaskRow>,
-    used: BTreeMap<ProjectId, (i64, i64)>,
+    pub(in crate::sim) clusters: BTreeMap<ClusterId, ClusterRow>,
+    pub(in crate::sim) instances: BTreeMap<InstanceId, (ProjectId, Instance)>,
+    pub(in crate::sim) tasks: BTreeMap<TaskId, TaskRow>,
+    pub(in crate::sim) used: BTreeMap<ProjectId, (i64, i64)>,
     limits: BTreeMap<(ProjectId, Resource), i64>,
     answers: BTreeMap<String, (KeptAnswer, Timestamp)>,
     datastores: BTreeMap<String, Datastore>,
@@ -55,7 +56,9 @@ pub(in crate::sim) struct Tables {
     /// When the monitor's right was last taken or renewed.
     looked: Option<Timestamp>,
     orphans: BTreeMap<InstanceId, Timestamp>,
-    pub(super) removed: BTreeMap<NodeId, Removed>,
+    pub(in crate::sim) removed: BTreeMap<NodeId, Removed>,
+    /// The mistake that this database is to make.
+    pub(in crate::sim) mutation: Option<Mutation>,
 }
 
 fn size(gb: u64) -> i64 {
@@ -155,7 +158,7 @@ impl Tables {
         Ok(DeleteSubmitted::Taken)
     }
 
-    pub(super) fn cluster(&self, id: ClusterId) -> Option<(Cluster, Vec<Instance>)> {
+    pub(in crate::sim) fn cluster(&self, id: ClusterId) -> Option<(Cluster, Vec<Instance>)> {
         let row = self.clusters.get(&id).filter(|row| row.deleted_at.is_none())?;
         Some((row.cluster.clone(), self.members(id)))
     }
@@ -186,6 +189,9 @@ impl Tables {
     }
 
     pub(super) fn claimable(&self, limit: u32, now: Timestamp) -> Vec<TaskId> {
+        if self.mutation == Some(Mutation::SweepersFindNothing) {
+            return Vec::new();
+        }
         let due = self.tasks.iter().filter(|(_, row)| Self::is_claimable(row, now));
         due.take(limit as usize).map(|(id, _)| *id).collect()
     }
@@ -200,13 +206,20 @@ impl Tables {
     }
 
     pub(super) fn claim(&mut self, id: TaskId, owner: &str, length: Duration, now: Timestamp) -> Option<Claimed> {
-        let row = self.tasks.get_mut(&id).filter(|row| Self::is_claimable(row, now))?;
+        let greedy = self.mutation == Some(Mutation::ClaimsIgnoreLeases);
+        let claimable = |row: &&mut TaskRow| Self::is_claimable(row, now) || (greedy && !row.task.state.is_end());
+        let row = self.tasks.get_mut(&id).filter(claimable)?;
         let cluster = self.clusters.get_mut(&row.task.cluster)?;
-        cluster.token += 1;
+        if self.mutation != Some(Mutation::ClaimsKeepTheToken) || cluster.token == 0 {
+            cluster.token += 1;
+        }
         row.token = cluster.token;
         row.lease_ends = now.after(length);
         row.task.state = TaskState::Running;
         row.task.attempt += 1;
+        if self.mutation == Some(Mutation::StepLogsAreCutShort) {
+            row.steps.clear();
+        }
         row.task.lease_owner = Some(owner.to_owned());
         let begun = *row.task.started.get_or_insert(now);
         Some(Claimed {
@@ -219,7 +232,8 @@ impl Tables {
 
     fn held(&mut self, lease: &Lease) -> Result<&mut TaskRow, StoreError> {
         let row = self.tasks.get_mut(&lease.task);
-        let held = row.filter(|row| row.token == lease.token && row.task.state == TaskState::Running);
+        let careless = self.mutation == Some(Mutation::TheDatabaseChecksNoToken);
+        let held = row.filter(|row| (row.token == lease.token || careless) && row.task.state == TaskState::Running);
         held.ok_or(StoreError::LeaseLost)
     }
 
@@ -316,12 +330,16 @@ impl Tables {
             return;
         }
         instance.lifecycle = Lifecycle::Deleted;
+        if self.mutation == Some(Mutation::QuotaIsNotGivenBack) {
+            return;
+        }
         let used = self.used.entry(project.clone()).or_default();
         *used = (used.0 - 1, used.1 - size(instance.volume_gb));
         self.forgive(id, now);
     }
 
     pub(super) fn finish(&mut self, lease: &Lease, ending: &Ending, now: Timestamp) -> Result<(), StoreError> {
+        let changes_verdicts = self.mutation == Some(Mutation::VerdictsChange);
         let row = self.held(lease)?;
         end_steps(row, &ending.ended);
         let fault = match &ending.outcome {
@@ -334,10 +352,14 @@ impl Tables {
             row.task.verdict = Some(Verdict::Refused);
         }
         row.task.state = if fault.is_none() { TaskState::Succeeded } else { TaskState::Failed };
+        if changes_verdicts {
+            row.task.verdict = None;
+        }
         row.task.fault.clone_from(&fault);
         row.task.lease_owner = None;
         row.task.ended = Some(now);
-        if let Some(row) = self.clusters.get_mut(&lease.cluster) {
+        let stays_busy = self.mutation == Some(Mutation::EndedTasksKeepTheirClusterBusy);
+        if let Some(row) = self.clusters.get_mut(&lease.cluster).filter(|_| !stays_busy) {
             row.cluster.task = ClusterTask::None;
             row.cluster.operation = None;
             if !awaited {
@@ -372,7 +394,7 @@ impl Tables {
         Ok(())
     }
 
-    pub(super) fn task(&self, id: TaskId) -> Option<Task> {
+    pub(in crate::sim) fn task(&self, id: TaskId) -> Option<Task> {
         self.tasks.get(&id).map(|row| row.task.clone())
     }
 
@@ -446,6 +468,9 @@ impl Tables {
         for (id, heard) in heard {
             if let Some((_, instance)) = self.instances.get_mut(id) {
                 instance.heard = heard.clone();
+                if self.mutation == Some(Mutation::DeletedInstancesComeBack) {
+                    instance.lifecycle = Lifecycle::Complete;
+                }
             }
         }
     }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use redtrove_core::instance::Instance;
 use redtrove_core::{ClusterId, InstanceId, NodeId};
 
-use super::SimStore;
+use super::{Call, SimStore};
 use crate::ports::{Amendment, OpenTask, Orphan, StoreError, Upkeep, UsageDifference, Watched};
 
 #[async_trait]
@@ -21,8 +21,9 @@ impl Upkeep for SimStore {
     }
 
     async fn put_slots_served(&self, served: &[(ClusterId, u32)]) -> Result<(), StoreError> {
-        self.write("put_slots_served", |tables, now| {
-            tables.put_slots_served(served, now);
+        let served = served.to_vec();
+        self.write(Call::write("put_slots_served"), move |tables, now| {
+            tables.put_slots_served(&served, now);
             Ok(())
         })
         .await
@@ -41,11 +42,12 @@ impl Upkeep for SimStore {
     }
 
     async fn old_debts(&self, age: Duration) -> Result<Vec<NodeId>, StoreError> {
-        self.read_at("old_debts", |tables, now| tables.old_debts(now.before(age))).await
+        self.read_at("old_debts", move |tables, now| tables.old_debts(now.before(age))).await
     }
 
     async fn unknown_among(&self, ids: &[InstanceId]) -> Result<BTreeSet<InstanceId>, StoreError> {
-        self.read("unknown_among", |tables| tables.unknown_among(ids)).await
+        let ids = ids.to_vec();
+        self.read("unknown_among", move |tables| tables.unknown_among(&ids)).await
     }
 
     async fn orphans(&self) -> Result<Vec<Orphan>, StoreError> {
@@ -53,14 +55,16 @@ impl Upkeep for SimStore {
     }
 
     async fn put_orphans(&self, present: &BTreeSet<InstanceId>) -> Result<(), StoreError> {
-        self.write("put_orphans", |tables, now| {
-            tables.put_orphans(present, now);
+        let present = present.clone();
+        self.write(Call::write("put_orphans"), move |tables, now| {
+            tables.put_orphans(&present, now);
             Ok(())
         })
         .await
     }
 
     async fn amend(&self, amendment: &Amendment) -> Result<bool, StoreError> {
-        self.write("amend", |tables, now| Ok(tables.amend(amendment, now))).await
+        let amendment = amendment.clone();
+        self.write(Call::write("amend"), move |tables, now| Ok(tables.amend(&amendment, now))).await
     }
 }

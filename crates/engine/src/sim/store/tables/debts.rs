@@ -9,11 +9,11 @@ use super::Tables;
 use crate::ports::RemovedNode;
 
 #[derive(Debug, Clone)]
-pub(in crate::sim::store) struct Removed {
-    pub(super) instance: InstanceId,
-    cluster: ClusterId,
+pub(in crate::sim) struct Removed {
+    pub(in crate::sim) instance: InstanceId,
+    pub(in crate::sim) cluster: ClusterId,
     debtors: BTreeSet<InstanceId>,
-    paid: Option<Timestamp>,
+    pub(in crate::sim) paid: Option<Timestamp>,
 }
 
 impl Removed {
@@ -45,7 +45,7 @@ impl Tables {
         self.removed.insert(node, Removed { instance: id, cluster, debtors, paid });
     }
 
-    pub(in crate::sim::store) fn removed_nodes(&self, cluster: Option<ClusterId>) -> Vec<RemovedNode> {
+    pub(in crate::sim) fn removed_nodes(&self, cluster: Option<ClusterId>) -> Vec<RemovedNode> {
         let wanted = self.removed.iter().filter(|(_, removed)| cluster.is_none_or(|id| removed.cluster == id));
         let row = |removed: &Removed| self.clusters.get(&removed.cluster);
         wanted

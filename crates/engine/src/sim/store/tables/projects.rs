@@ -11,6 +11,7 @@ use super::{Tables, size};
 use crate::ports::{
     ANSWERS_KEPT, ENDED_BY_RESET, KeptAnswer, Limits, NewInstance, OperatorCluster, Resource, SubmitError, Usage,
 };
+use crate::sim::mutation::Mutation;
 use crate::task::TaskState;
 
 impl Tables {
@@ -95,6 +96,11 @@ impl Tables {
             return Ok(None);
         }
         let ended = row.cluster.operation.take();
+        if self.mutation == Some(Mutation::EndedTasksAreOpenedAgain)
+            && let Some(first) = self.tasks.values_mut().find(|row| row.task.cluster == id && row.task.state.is_end())
+        {
+            first.task.state = TaskState::Running;
+        }
         row.cluster.task = ClusterTask::None;
         row.cluster.fault = Some(ENDED_BY_RESET.to_owned());
         row.cluster.updated = now;
