@@ -25,6 +25,7 @@ const EXPECTED: Expected<'_> = &[
     ("does not answer", "so it does"),
     ("its lease ran out", "the database was away for longer"),
     ("error returned from after_connect", "a new connection was frozen"),
+    ("testing the connection on-release", "a connection that was in use was lost"),
 ];
 
 /// What happens to the database.

@@ -34,7 +34,6 @@ fn a_cluster_heals_after_everything_was_killed_at_once_and_again() {
         assert!(victims.len() >= 9, "api, taskmanager, broker, three agents, three redis-servers: {victims:?}");
         kill_all(&victims);
         let written = writer.stop();
-        assert!(!written.errors.is_empty(), "everything was killed");
         if round == "second-" {
             let files: Vec<_> = world.guests().iter().map(|guest| guest.dir.join("node/data/nodes.conf")).collect();
             fs::OpenOptions::new().write(true).open(&files[0]).unwrap().set_len(150).unwrap();

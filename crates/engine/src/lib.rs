@@ -33,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use counts::{Counts, Seen};
+pub use monitor::status_within;
 use ports::StoreError;
 pub use ports::{Bus, Clock, Compute, Guests, Store};
 use tracing::info;

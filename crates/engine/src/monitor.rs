@@ -79,8 +79,9 @@ async fn round(
     watched
 }
 
-/// How long a member has to answer: two rounds of silent members fit between two heartbeats.
-fn answers_within(heartbeat: Duration) -> Duration {
+/// How long a member has to say how it is: half of the pause between two looks, a second at least. Whoever implements
+/// [`Guests`](crate::Guests) has to tell the agent, which then says in time that its redis-server hangs.
+pub fn status_within(heartbeat: Duration) -> Duration {
     (heartbeat / 2).max(Duration::from_secs(1))
 }
 
@@ -93,7 +94,7 @@ async fn watch(
 ) -> Result<(), StoreError> {
     let began = world.store.now().await?;
     let instances = world.store.complete_instances().await?;
-    let limit = answers_within(options.heartbeat);
+    let limit = status_within(options.heartbeat);
     let asked = instances.iter().map(|instance| ask(world, instance, limit)).collect();
     let answers = all_within(AT_THE_SAME_TIME, asked).await;
     let now = world.store.now().await?;

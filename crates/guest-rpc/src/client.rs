@@ -44,6 +44,8 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// How long a call may take that only reads.
     pub read_timeout: Duration,
+    /// How long the answer to how a node is may take. The agent knows it, and says in time that its redis-server hangs.
+    pub status_timeout: Duration,
     /// How long a call may take that changes a node, the start of its server included.
     pub change_timeout: Duration,
 }
@@ -55,6 +57,7 @@ impl Default for Options {
             port: crate::DEFAULT_PORT,
             connect_timeout: Duration::from_secs(2),
             read_timeout: Duration::from_secs(15),
+            status_timeout: Duration::from_secs(15),
             change_timeout: Duration::from_secs(180),
         }
     }
@@ -182,7 +185,8 @@ fn milliseconds(time: Duration) -> u32 {
 impl Guests for Client {
     async fn status(&self, guest: &Guest) -> Result<GuestStatus, GuestError> {
         let call = |mut client: GuestAgentClient<Channel>, request| async move { client.get_status(request).await };
-        let status = self.read(guest, v1::GetStatusRequest {}, call).await?;
+        let limit = self.options.status_timeout.min(self.options.read_timeout);
+        let status = self.call(guest, None, limit, v1::GetStatusRequest {}, call).await?;
         answer::status(status).map_err(invalid_answer)
     }
 

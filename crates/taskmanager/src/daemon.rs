@@ -122,6 +122,7 @@ fn open_guests(config: &Config) -> anyhow::Result<Arc<dyn Guests>> {
     let options = client::Options {
         port: config.guests.port.get(),
         read_timeout: config.taskmanager.agent_call_low_timeout.duration(),
+        status_timeout: redtrove_engine::status_within(config.taskmanager.agent_heartbeat_time.duration()),
         change_timeout: config.taskmanager.agent_call_high_timeout.duration(),
         ..client::Options::default()
     };

@@ -34,6 +34,7 @@ fn client(tls: &Tls, port: u16) -> Client {
         port,
         connect_timeout: Duration::from_millis(400),
         read_timeout: Duration::from_secs(5),
+        status_timeout: Duration::from_secs(5),
         change_timeout: Duration::from_secs(8),
     };
     Client::new(tls, options).unwrap()
