@@ -306,5 +306,5 @@ pub(crate) async fn delete_in_calm(sim: &Sim, id: ClusterId) {
 /// Gives runners that lost their lease time to notice, and the orphan sweeper time to clean up after them.
 pub(crate) async fn sweep_orphans(sim: &Sim) {
     let engine = Engine::new(sim.incarnation(), options("sweeper"), CancellationToken::new());
-    let _ = tokio::time::timeout(Duration::from_secs(200), engine.run_orphan_sweeper()).await;
+    let _ = tokio::time::timeout(Duration::from_secs(65), engine.run_orphan_sweeper()).await;
 }
