@@ -15,14 +15,18 @@ use crate::{say, tests};
 /// The packages of its servers, and of what cuts its networks.
 pub(crate) const PACKAGES: [redtrove_testkit::install::Package; 5] = [REDIS, RABBITMQ, MARIADB, IPTABLES, IPROUTE];
 
-/// Runs it with these arguments; none means the whole matrix.
+/// Runs it with these arguments; none means the whole matrix, and `--yes` installs what is missing without asking.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let interrupt = Interrupt::catch()?;
-    packages::provide(&PACKAGES, Consent::Ask, &interrupt)?;
+    let (yes, arguments): (Vec<_>, Vec<_>) = arguments.iter().cloned().partition(|word| word == "--yes");
+    if !asks_for_help(&arguments) {
+        let consent = if yes.is_empty() { Consent::Ask } else { Consent::Given };
+        packages::provide(&PACKAGES, consent, &interrupt)?;
+    }
     let mut build = compile::cargo();
     build.args(["build", "--workspace", "--bins"]);
     compile::run(&mut build, &interrupt)?;
-    let mut words: Vec<String> = arguments.to_vec();
+    let mut words = arguments;
     if words.is_empty() {
         words.push("matrix".to_owned());
     }
@@ -35,6 +39,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     start(&words, &interrupt)
 }
 
+fn asks_for_help(arguments: &[String]) -> bool {
+    arguments.iter().any(|word| matches!(word.as_str(), "help" | "--help" | "-h"))
+}
+
 /// Starts what is built, and ends what it may leave behind.
 pub(crate) fn start(arguments: &[String], interrupt: &Interrupt) -> Result<()> {
     let me = std::env::current_exe().context("cannot tell where xtask was built")?;
@@ -44,7 +52,7 @@ pub(crate) fn start(arguments: &[String], interrupt: &Interrupt) -> Result<()> {
     end_strays(&dir)?;
     let mut command = Command::new(binaries.join("redtrove-chaos"));
     command.args(arguments);
-    if !arguments.iter().any(|word| word == "--help" || word == "-h") {
+    if !asks_for_help(arguments) {
         command.arg("--binaries").arg(binaries).arg("--dir").arg(&dir);
     }
     let outcome = compile::run(&mut command, interrupt);

@@ -74,7 +74,7 @@ pub(crate) enum Command {
     /// Accidents at every step of every operation; without arguments the whole matrix, which writes docs/failure-matrix.md
     #[command(disable_help_flag = true)]
     Chaos {
-        /// As `cargo xtask chaos --help` says
+        /// As `cargo xtask chaos --help` says; `--yes` among them installs what is missing without asking
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },

@@ -295,7 +295,8 @@ async fn assert_books(bed: &Bed, books: &Books) {
     let succeeded = tasks.iter().filter(|task| task.state == TaskState::Succeeded);
     // Under fire an end may be written and nobody told.
     assert!(books.under_fire || succeeded.map(|task| task.id).all(|task| finished.contains(&task)));
-    assert!(finished.len() > 40, "{} tasks were brought to their ends", finished.len());
+    // Most workers come to something; how many tasks there are is up to who comes first.
+    assert!(finished.len() >= 20, "only {} tasks were brought to their ends", finished.len());
 
     let clusters = surely!(books, bed.second.clusters(&bed.project(), None, ALL));
     for (cluster, _) in &clusters {
