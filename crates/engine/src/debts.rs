@@ -125,15 +125,19 @@ async fn burst(
     if paid.is_empty() { Ok(()) } else { world.store.pay_debts(&paid).await }
 }
 
-/// Frees what was held back for nodes that nobody remembers.
+/// Frees what was held back for nodes that nobody remembers. The row goes first, if it is still as it was before the
+/// look: the provider knows no fence, and whoever was paused since may have missed a debt and its payment. An address
+/// that is not freed then is an orphan's.
 async fn free(world: &World, nodes: impl Iterator<Item = &RemovedNode>) -> Result<(), StoreError> {
     for node in nodes {
+        if !world.store.drop_removed_node(node.node, node.paid).await? {
+            continue;
+        }
         match world.compute.destroy(node.instance, Keep::Nothing).await {
-            Ok(Destroyed::Gone) => world.store.drop_removed_node(node.node).await?,
-            Ok(Destroyed::Going) => {}
+            Ok(Destroyed::Gone | Destroyed::Going) => {}
             Err(error) => {
                 let instance = node.instance;
-                info!(instance.id = %instance, %error, "the address of instance {instance}, removed, stays held: {error}");
+                info!(instance.id = %instance, %error, "the address of instance {instance}, removed, stays held for now: {error}");
             }
         }
     }

@@ -99,6 +99,7 @@ macro_rules! for_each_case {
             debts::racing_payments_are_all_seen,
             debts::those_who_remember_owe_again,
             debts::a_held_back_machine_is_not_rubbish,
+            debts::a_node_that_is_owed_for_again_is_not_dropped,
             debts::a_deleted_cluster_owes_nothing,
             debts::nobody_is_in_the_way_of_another,
             upkeep::when_members_were_last_looked_at_is_known,

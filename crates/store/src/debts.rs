@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use redtrove_core::{ClusterId, InstanceId, NodeId};
+use redtrove_core::{ClusterId, InstanceId, NodeId, Timestamp};
 use redtrove_engine::ports::{RemovedNode, StoreError};
 
 use crate::backend::{Backend, SqlStore, printed, values};
@@ -63,7 +63,8 @@ const SETTLE: &str = "UPDATE removed_nodes SET paid = ? WHERE node_id = ? AND pa
 
 const UNSETTLE: &str = "UPDATE removed_nodes SET paid = NULL WHERE node_id = ?";
 
-const DROP: &str = "DELETE FROM removed_nodes WHERE node_id = ?";
+const DROP: &str = "DELETE FROM removed_nodes WHERE node_id = ? AND (paid = ? \
+    OR EXISTS (SELECT 1 FROM clusters c WHERE c.id = removed_nodes.cluster_id AND c.deleted = 1))";
 
 type Debt = (NodeId, InstanceId);
 
@@ -117,16 +118,15 @@ impl<B: Backend> SqlStore<B> {
     }
 
     /// See `Store::drop_removed_node`.
-    pub(crate) async fn delete_removed(&self, node: NodeId) -> Result<(), StoreError> {
+    pub(crate) async fn delete_removed(&self, node: NodeId, paid: Option<Timestamp>) -> Result<bool, StoreError> {
         let mut tx = self.begin().await?;
         if !lock_cluster_of(&mut tx, node).await? {
-            return Ok(());
+            return Ok(true);
         }
-        for (node, debtor) in debts(&mut tx, OWED_FOR, node.as_str()).await? {
-            tx.execute(PAY, values![node.as_str(), printed(debtor)]).await?;
-        }
-        tx.execute(DROP, values![node.as_str()]).await?;
-        tx.commit().await
+        // What is paid for has no debtors, nor has what was removed from a deleted cluster.
+        let dropped = tx.execute(DROP, values![node.as_str(), paid]).await? > 0;
+        tx.commit().await?;
+        Ok(dropped)
     }
 }
 

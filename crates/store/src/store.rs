@@ -68,8 +68,8 @@ impl<B: Backend> Store for SqlStore<B> {
         retried!(self.write_owed(node, debtors))
     }
 
-    async fn drop_removed_node(&self, node: NodeId) -> Result<(), StoreError> {
-        retried!(self.delete_removed(node))
+    async fn drop_removed_node(&self, node: NodeId, paid: Option<Timestamp>) -> Result<bool, StoreError> {
+        retried!(self.delete_removed(node, paid))
     }
 
     async fn reset_cluster(

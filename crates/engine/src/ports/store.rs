@@ -134,8 +134,10 @@ pub trait Store: Upkeep {
     /// cluster, on their way out or gone cannot owe; if there is no other, or no such node, nothing changes.
     async fn owe_again(&self, node: NodeId, debtors: &[InstanceId]) -> Result<(), StoreError>;
 
-    /// Nobody remembers the removed node any more, and its address is free.
-    async fn drop_removed_node(&self, node: NodeId) -> Result<(), StoreError>;
+    /// Nobody remembers the removed node any more, as a look has shown that was taken after `paid`: it is dropped, and
+    /// nothing holds its address back. False, and nothing changes, if somebody owed again since, so that the look is
+    /// worth nothing; that of a deleted cluster is dropped whatever was paid. One that is dropped already is as good.
+    async fn drop_removed_node(&self, node: NodeId, paid: Option<Timestamp>) -> Result<bool, StoreError>;
 
     /// Takes a reset: what the cluster is busy with ends as failed ("superseded by a reset"), the cluster's task becomes
     /// NONE with that fault, and so do members that were being made. What is on its way out stays that, and a cluster

@@ -140,12 +140,8 @@ impl Store for SimStore {
         .await
     }
 
-    async fn drop_removed_node(&self, node: NodeId) -> Result<(), StoreError> {
-        self.write(Call::write("drop_removed_node"), move |tables, _| {
-            tables.drop_removed_node(node);
-            Ok(())
-        })
-        .await
+    async fn drop_removed_node(&self, node: NodeId, paid: Option<Timestamp>) -> Result<bool, StoreError> {
+        self.write(Call::write("drop_removed_node"), move |tables, _| Ok(tables.drop_removed_node(node, paid))).await
     }
 
     async fn reset_cluster(

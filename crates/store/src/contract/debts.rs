@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use redtrove_core::instance::{Heard, Lifecycle};
-use redtrove_core::{InstanceId, NodeId};
+use redtrove_core::{InstanceId, NodeId, Timestamp};
 use redtrove_engine::Store;
 use redtrove_engine::ports::{Change, Ending, Lease, Limits, NewCluster, RemovedNode, StoreError, SubmitError};
 use redtrove_engine::task::TaskKind;
@@ -35,6 +36,11 @@ impl Shrinking {
 
     fn debt(&self, removed: usize, place: usize) -> (NodeId, InstanceId) {
         (self.nodes[removed], self.members[place])
+    }
+
+    /// When the last debt for the node was paid, as it stands now.
+    async fn paid(&self, bed: &Bed, place: usize) -> Option<Timestamp> {
+        bed.removed(self, place).await.and_then(|removed| removed.paid)
     }
 
     fn of(&self, places: &[usize]) -> BTreeSet<InstanceId> {
@@ -233,19 +239,40 @@ pub(super) async fn a_held_back_machine_is_not_rubbish(bed: Bed) {
     assert_eq!(deleted, cluster.of(&[3]), "the first one's node may be remembered");
     bed.store.pay_debts(&[cluster.debt(0, 1), cluster.debt(0, 2)]).await.unwrap();
     assert_eq!(bed.store.deleted_among(&cluster.members).await.unwrap(), cluster.of(&[3]), "until it is dropped");
-    bed.store.drop_removed_node(cluster.nodes[0]).await.unwrap();
+    assert!(bed.store.drop_removed_node(cluster.nodes[0], cluster.paid(&bed, 0).await).await.unwrap());
     assert_eq!(bed.store.deleted_among(&cluster.members).await.unwrap(), cluster.of(&[0, 3]));
 
     bed.changed(&cluster.lease, &[cluster.left(1)]).await;
-    bed.store.drop_removed_node(cluster.nodes[1]).await.unwrap();
-    assert!(bed.store.removed_nodes(None).await.unwrap().is_empty(), "with its debts");
+    bed.store.pay_debts(&[cluster.debt(1, 2)]).await.unwrap();
+    assert!(bed.store.drop_removed_node(cluster.nodes[1], cluster.paid(&bed, 1).await).await.unwrap());
+    assert!(bed.store.removed_nodes(None).await.unwrap().is_empty());
     for node in cluster.nodes.iter().copied() {
-        bed.store.drop_removed_node(node).await.unwrap();
+        assert!(bed.store.drop_removed_node(node, None).await.unwrap(), "it is gone");
         bed.store.owe_again(node, &cluster.members).await.unwrap();
         bed.store.pay_debts(&[(node, cluster.members[2])]).await.unwrap();
     }
     bed.changed(&cluster.lease, &[cluster.left(0), cluster.left(1), cluster.forgotten(0, 2)]).await;
     assert!(bed.store.removed_nodes(None).await.unwrap().is_empty(), "what is dropped does not come back");
+}
+
+/// Whoever looked before a debt came back, and was paid anew, has seen nothing.
+pub(super) async fn a_node_that_is_owed_for_again_is_not_dropped(bed: Bed) {
+    let cluster = bed.leaving(4, 3).await;
+    bed.changed(&cluster.lease, &[cluster.left(0), cluster.gone(0)]).await;
+    assert!(!bed.store.drop_removed_node(cluster.nodes[0], None).await.unwrap(), "it is owed for");
+    bed.store.pay_debts(&[cluster.debt(0, 1), cluster.debt(0, 2)]).await.unwrap();
+    let before = cluster.paid(&bed, 0).await;
+    assert!(before.is_some());
+    bed.store.owe_again(cluster.nodes[0], &[cluster.members[1]]).await.unwrap();
+    assert!(!bed.store.drop_removed_node(cluster.nodes[0], before).await.unwrap());
+    assert!(!bed.store.drop_removed_node(cluster.nodes[0], None).await.unwrap());
+    assert_eq!(bed.debtors(&cluster, 0).await, cluster.of(&[1]), "its debts are there still");
+    // Timestamps are as fine as the database keeps them; a payment of the same instant would be the same.
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    bed.store.pay_debts(&[cluster.debt(0, 1)]).await.unwrap();
+    assert!(!bed.store.drop_removed_node(cluster.nodes[0], before).await.unwrap(), "it was paid for anew");
+    assert!(bed.store.drop_removed_node(cluster.nodes[0], cluster.paid(&bed, 0).await).await.unwrap());
+    assert!(bed.removed(&cluster, 0).await.is_none());
 }
 
 pub(super) async fn a_deleted_cluster_owes_nothing(bed: Bed) {
@@ -263,7 +290,7 @@ pub(super) async fn a_deleted_cluster_owes_nothing(bed: Bed) {
     bed.store.owe_again(cluster.nodes[0], &cluster.members).await.unwrap();
     assert_eq!(bed.store.removed_nodes(None).await.unwrap(), removed);
     assert_eq!(bed.store.deleted_among(&cluster.members).await.unwrap(), cluster.of(&[1, 2, 3]));
-    bed.store.drop_removed_node(cluster.nodes[0]).await.unwrap();
+    assert!(bed.store.drop_removed_node(cluster.nodes[0], None).await.unwrap());
     assert_eq!(bed.store.deleted_among(&cluster.members).await.unwrap(), cluster.of(&[0, 1, 2, 3]));
 }
 
@@ -325,7 +352,8 @@ async fn remembers(bed: Bed, cluster: Arc<Shrinking>) {
         one_of(&bed, place).owe_again(cluster.nodes[place], &cluster.members).await.unwrap();
         one_of(&bed, place).pay_debts(&[cluster.debt(place, 6), cluster.debt(place, 7)]).await.unwrap();
         if place == 3 {
-            one_of(&bed, place).drop_removed_node(cluster.nodes[place]).await.unwrap();
+            let paid = cluster.paid(&bed, place).await;
+            one_of(&bed, place).drop_removed_node(cluster.nodes[place], paid).await.unwrap();
         }
     }
 }

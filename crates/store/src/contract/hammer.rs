@@ -245,7 +245,7 @@ async fn pay(bed: &Bed) -> Result<(), StoreError> {
     let removed = bed.store.removed_nodes(None).await?;
     let Some(removed) = removed.first() else { return Ok(()) };
     if removed.paid.is_some() {
-        return bed.store.drop_removed_node(removed.node).await;
+        return bed.store.drop_removed_node(removed.node, removed.paid).await.map(|_| ());
     }
     let paid: Vec<_> = removed.debtors.iter().map(|debtor| (removed.node, *debtor)).collect();
     bed.store.pay_debts(&paid).await
@@ -315,7 +315,7 @@ async fn assert_books(bed: &Bed, books: &Books) {
         assert!(removed.cluster_deleted || removed.debtors.iter().all(known), "{removed:?}: somebody gone owes");
         books.allow(pay(bed).await);
         if removed.cluster_deleted {
-            books.allow(bed.store.drop_removed_node(removed.node).await);
+            books.allow(bed.store.drop_removed_node(removed.node, removed.paid).await);
         }
     }
 }

@@ -3,7 +3,6 @@
 use redtrove_core::{ClusterId, SlotSet};
 
 use super::Watch;
-use crate::debts::SECOND_LOOK;
 use crate::sim::{Call, State};
 
 const OLD_ORDERS: &str = "a guest obeys no older generation than it obeyed before";
@@ -39,11 +38,10 @@ impl Watch {
 
     /// Looks at whom the provider gave addresses.
     pub(super) fn look_at_addresses(&mut self, state: &State) {
-        let now = crate::sim::clock::date(self.now);
         for (node, removed) in &state.store.removed {
-            // It is free once it was looked at twice, and its row goes a moment later; a delete frees all at once.
+            // It is free once its row is gone; a delete frees all at once.
             let stands = self.clusters.get(&removed.cluster).is_some_and(|before| before.stands);
-            if !stands || removed.paid.is_some_and(|paid| now.since(paid) >= SECOND_LOOK) {
+            if !stands {
                 continue;
             }
             let row = state.store.instances.get(&removed.instance);

@@ -79,8 +79,14 @@ impl Tables {
         }
     }
 
-    pub(in crate::sim::store) fn drop_removed_node(&mut self, node: NodeId) {
-        self.removed.remove(&node);
+    pub(in crate::sim::store) fn drop_removed_node(&mut self, node: NodeId, paid: Option<Timestamp>) -> bool {
+        let Some(removed) = self.removed.get(&node) else { return true };
+        let deleted = self.clusters.get(&removed.cluster).is_none_or(|row| row.deleted_at.is_some());
+        let drops = deleted || paid.is_some() && removed.paid == paid;
+        if drops {
+            self.removed.remove(&node);
+        }
+        drops
     }
 
     /// What the instance owes that is no longer there to pay vanishes.
