@@ -41,6 +41,8 @@ mod namespaces;
 #[cfg(test)]
 mod node_killed;
 #[cfg(test)]
+mod orphans;
+#[cfg(test)]
 mod outside_callers;
 #[cfg(test)]
 mod paused_taskmanager;
