@@ -68,7 +68,7 @@ pub(crate) async fn keep(store: &dyn Store, lease: &HeldLease, length: Duration,
                 return;
             }
             Err(_) => {
-                warn!(task.id = %task, "stopping task {task}: its lease ran out while the database was silent");
+                warn!(task.id = %task, "stopping task {task}: its lease ran out before it was renewed");
                 return;
             }
         }

@@ -40,7 +40,9 @@ where
     let directives = format!("{LIBRARIES},{}", log.filter);
     // The filter was parsed once when the configuration was read.
     let filter = EnvFilter::try_new(&directives).unwrap_or_else(|_| EnvFilter::new(LIBRARIES));
-    let base = fmt().with_env_filter(filter).with_writer(writer);
+    // A line that cannot be written, on a full disk or without a reader, is lost. The library would complain of that
+    // on standard error, which is where it could not be written, and panic.
+    let base = fmt().with_env_filter(filter).with_writer(writer).log_internal_errors(false);
     if json {
         Box::new(base.json().flatten_event(true).with_current_span(false).with_span_list(true).finish())
     } else {

@@ -1,7 +1,7 @@
 //! What systemd hears of a daemon's life, over a socket like its own.
 
 use std::os::unix::net::UnixDatagram;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use redtrove_service::notify;
@@ -68,12 +68,18 @@ struct Daemon {
 
 impl Daemon {
     fn start(test: &str) -> Self {
+        Self::start_saying_to(Stdio::inherit(), test)
+    }
+
+    /// With this for its standard error, where its log goes.
+    fn start_saying_to(log: Stdio, test: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("notify");
         let socket = UnixDatagram::bind(&path).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", test, "--ignored"])
+            .args(["--exact", test, "--ignored", "--nocapture"])
+            .stderr(log)
             .env("NOTIFY_SOCKET", &path)
             .env("WATCHDOG_USEC", "100000")
             .env_remove("WATCHDOG_PID")
@@ -113,6 +119,17 @@ fn systemd_hears_of_ready_watchdog_and_stopping() {
     daemon.hear("WATCHDOG=1");
     daemon.hear("WATCHDOG=1");
     daemon.terminate();
+    daemon.hear("STOPPING=1");
+    daemon.ends_well();
+}
+
+#[test]
+fn a_log_that_cannot_be_written_ends_nothing() {
+    let full = std::fs::File::create("/dev/full").unwrap();
+    let daemon = Daemon::start_saying_to(full.into(), "systemd::daemon");
+    daemon.hear("READY=1");
+    daemon.terminate();
+    // It says so in its log, too.
     daemon.hear("STOPPING=1");
     daemon.ends_well();
 }
