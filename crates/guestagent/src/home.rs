@@ -42,6 +42,17 @@ pub struct Home {
 #[derive(Debug)]
 pub struct Lock(#[expect(dead_code, reason = "the lock is this open file")] File);
 
+/// The directory is this process's until it is dropped; between threads it keeps nobody out.
+#[derive(Debug)]
+pub struct Alone<'a>(&'a OwnedFd);
+
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        // Fails for no file that is open.
+        let _ = flock(self.0, FlockOperation::Unlock);
+    }
+}
+
 impl Home {
     /// Opens `directory`, an absolute path, and makes it and its data directory if they do not exist.
     pub fn open(directory: &Path) -> io::Result<Self> {
@@ -72,6 +83,12 @@ impl Home {
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Waits until no other process is alone with the directory. Needs no space.
+    pub fn alone(&self) -> io::Result<Alone<'_>> {
+        flock(&self.handle, FlockOperation::LockExclusive)?;
+        Ok(Alone(&self.handle))
     }
 
     /// Reads a file; absent if it does not exist.

@@ -107,7 +107,13 @@ impl Node {
         });
         if let Some(state) = state {
             let state = node.resumed(state)?;
-            node.write_files(&state)?;
+            match node.write_files(&state) {
+                // Without space it runs with the files that there are; they are written when there is some.
+                Err(error @ Failure::Unavailable(_)) if node.home.path(REDIS_CONF).exists() => {
+                    tracing::warn!("redis-server's files are those of before: {error}");
+                }
+                written => written?,
+            }
             node.server.want(node.binary(state.prepared.engine)?);
             node.set_state(Some(state));
             node.unsettled.notify_one();

@@ -146,10 +146,12 @@ impl NodesFile {
     }
 
     /// Sees to it that redis-server, which does not run, can be started as the node that it was. Says what had to be done;
-    /// the error says why it cannot be started.
+    /// the error says why it cannot be started. One process at a time: what the agent has put right is not put aside by
+    /// one that systemd starts before redis-server, and the other way round.
     pub fn mend(&self) -> Result<Option<String>, String> {
-        let state = NodeState::load(&self.home).map_err(|error| error.to_string())?;
         let failed = |error: io::Error| Failure::file(NODES_CONF, &error).to_string();
+        let _alone = self.home.alone().map_err(failed)?;
+        let state = NodeState::load(&self.home).map_err(|error| error.to_string())?;
         let found = match self.home.read_bytes(NODES_CONF).map_err(failed)? {
             Some(bytes) => Copy::of(&bytes).map(|file| file.myself),
             None => Err("it is gone".to_owned()),

@@ -117,15 +117,18 @@ impl Supervision {
             }
             let Ok(binary) = self.wanted.wait_for(Option::is_some).await.map(|wanted| wanted.clone()) else { return };
             let Some(binary) = binary else { continue };
-            let started = Instant::now();
-            let reason = match self.start(binary).await {
-                Ok(running) => self.watch(running).await,
-                Err(reason) => reason,
+            // A start that takes its time to fail is a failure like any other.
+            let (reason, lived) = match self.start(binary).await {
+                Ok(running) => {
+                    let started = Instant::now();
+                    (self.watch(running).await, started.elapsed())
+                }
+                Err(reason) => (reason, Duration::ZERO),
             };
             if self.wanted.borrow().is_none() {
                 continue;
             }
-            failures = if started.elapsed() >= STEADY { 1 } else { failures + 1 };
+            failures = if lived >= STEADY { 1 } else { failures + 1 };
             tracing::warn!(failures, "redis-server will be started again: {reason}");
             self.phase.send_replace(Phase::Waiting { failures, reason });
             // Cut short where no server is wanted any more.
@@ -173,15 +176,18 @@ impl Supervision {
             tracing::warn!(%error, "the process of redis-server cannot be written down: {error}");
         }
         self.phase.send_replace(Phase::Up { mark: running.mark.clone(), since: Instant::now() });
+        let mut complained = false;
         loop {
             if let Ok(reason) = timeout(LOG_PERIOD, running.ended()).await {
                 return reason;
             }
             let home = Arc::clone(&self.home);
             let trimmed = tokio::task::spawn_blocking(move || home.trim_log()).await.map_err(std::io::Error::other);
-            if let Err(error) = trimmed.and_then(|trimmed| trimmed) {
+            let trimmed = trimmed.and_then(|trimmed| trimmed);
+            if let Some(error) = trimmed.as_ref().err().filter(|_| !complained) {
                 tracing::warn!(%error, "the log of redis-server cannot be shortened: {error}");
             }
+            complained = trimmed.is_err();
         }
     }
 }

@@ -58,11 +58,14 @@ impl Node {
         settled
     }
 
-    /// Does to redis-server what the state says of tenants.
+    /// Does to redis-server what the state says of tenants, the running one and what it starts with.
     async fn settle(self: &Arc<Self>) -> Result<(), Failure> {
-        let Some(tenants) = self.state().map(|state| state.tenants()) else { return Ok(()) };
-        self.with_home(move |node| node.write_users(tenants)).await?;
-        self.redis.set_tenants(tenants).await
+        let Some(state) = self.state() else { return Ok(()) };
+        let tenants = state.tenants();
+        let written = self.with_home(move |node| node.write_files(&state)).await;
+        // Also without space for the files: a door that is to be closed is closed.
+        self.redis.set_tenants(tenants).await?;
+        written
     }
 
     /// Does it as soon as redis-server answers, where it could not be done at once, and when the agent starts: the rules
@@ -86,6 +89,7 @@ impl Node {
     /// Opens a closed node when its time is over.
     pub(super) async fn open_in_time(self: Arc<Self>) {
         let mut known = self.known.subscribe();
+        let mut complained = false;
         loop {
             let opens_at = known.borrow_and_update().opens_at;
             let due = async {
@@ -98,9 +102,16 @@ impl Node {
                 _ = known.changed() => continue,
                 () = due => {}
             }
-            if let Err(error) = self.open_if_due().await {
-                tracing::warn!("the node is not open to tenants again yet: {error}");
-                sleep(PAUSE).await;
+            match self.open_if_due().await {
+                Ok(()) => complained = false,
+                Err(error) => {
+                    // On a full disk, for as long as it is full.
+                    if !complained {
+                        tracing::warn!("the node is not open to tenants again yet: {error}");
+                    }
+                    complained = true;
+                    sleep(PAUSE).await;
+                }
             }
         }
     }

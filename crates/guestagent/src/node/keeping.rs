@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::Node;
 use crate::failure::Failure;
@@ -22,7 +22,11 @@ impl Node {
         let mut complained = false;
         loop {
             let pause = match self.keep_once().await {
-                Ok(Look::Changing) => SETTLING,
+                Ok(Look::Changing) => {
+                    // For its whole length: a change within it looks like none.
+                    sleep(SETTLING).await;
+                    continue;
+                }
                 Ok(_) => {
                     complained = false;
                     PERIOD

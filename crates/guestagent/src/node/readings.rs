@@ -115,8 +115,13 @@ impl Node {
         if info.loading {
             return Ok(info);
         }
-        let view = self.own_view().await?;
-        status.node_id = Some(view.myself.into());
+        let view = self.redis.view().await?;
+        // An id for which there is no space is not told; the rest is as true.
+        status.node_id = match self.tell(view.myself).await {
+            Ok(()) => Some(view.myself.into()),
+            Err(Failure::Unavailable(_)) => None,
+            Err(error) => return Err(error),
+        };
         if let Some(own) = view.own() {
             status.set_role(if own.master { v1::Role::Master } else { v1::Role::Replica });
             status.slots = convert::slot_ranges(&own.slots);

@@ -135,13 +135,23 @@ async fn with_a_sync_every_second_a_full_volume_refuses_writes_and_reads_go_on()
     assert!(status.detail.contains("no space is left") && status.detail.contains("refuses writes"), "{status:?}");
     assert!(agent.cli(&["get", "key-0"]).starts_with('v'));
 
-    // An agent starts without any space.
+    // An agent starts without any space, also after one that left files of its own, and wrote no id down.
     agent.end(rustix::process::Signal::KILL);
+    let conf = volume.path.join("node").join("redis.conf");
+    let wanted = std::fs::read_to_string(&conf).unwrap();
+    std::fs::write(&conf, wanted.replacen('p', "P", 1)).unwrap();
+    std::fs::remove_file(volume.path.join("node").join("node-id")).unwrap();
+    volume.make_room();
+    volume.fill();
     agent.start_again().await;
     let mut client = world.control(&agent).await;
-    client.wait_state(v1::RedisState::Running).await;
+    let status = client.wait_state(v1::RedisState::Running).await;
+    assert_eq!(status.node_id, None, "one that is not on the disk is not told");
+    assert_ne!(std::fs::read_to_string(&conf).unwrap(), wanted);
     volume.make_room();
     assert_room_heals(&agent, &mut client, &id, acknowledged).await;
+    wait_for("the server's files", || async { (std::fs::read_to_string(&conf).unwrap() == wanted).then_some(()) })
+        .await;
 }
 
 #[tokio::test]
