@@ -113,10 +113,12 @@ fn clocks_that_differ_by_hours_matter_to_nobody() {
     let machines = "SELECT CAST(COUNT(*) AS CHAR) FROM instances WHERE cluster_id = ? AND ip IS NOT NULL";
     until("its machines to be there", || database.text(machines, &built.id).as_deref() == Some("3"));
     kill_all(&[other_taskmanager]);
+    // On a machine whose attention was elsewhere it may have come to its end just before.
+    let left = database.text("SELECT state FROM tasks WHERE id = ?", &built.task).as_deref() == Some("running");
     built.wait_active_within(TAKEN_OVER_WITHIN);
     built.assert_slots_even();
     let task = world.tasks(&["show", &built.task])["task"].clone();
-    assert_eq!(task["attempt"], 2, "{task}");
+    assert_eq!(task["attempt"], if left { 2 } else { 1 }, "{task}");
 
     for cluster in clusters.iter().chain(&others).chain([&built]) {
         cluster.delete();

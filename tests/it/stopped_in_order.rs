@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use redtrove_testkit::wait_for;
 use rustix::process::Signal;
+use serde_json::Value;
 
 use crate::support::clusters::Cluster;
 use crate::support::world::World;
@@ -35,7 +36,11 @@ fn a_taskmanager_that_stops_hands_its_work_over() {
     }
     let shown = world.tasks(&["show", task.as_str().unwrap()]);
     let steps = shown["steps"].as_array().unwrap();
-    assert!(steps.iter().all(|step| !step["ended"].is_null()), "every step that began has ended: {steps:#?}");
+    for (place, step) in steps.iter().enumerate().filter(|(_, step)| step["ended"].is_null()) {
+        // One that takes longer than it has is cut off, and done again.
+        let is_again = |later: &Value| later["name"] == step["name"] && later["subject"] == step["subject"];
+        assert!(steps[place + 1..].iter().any(is_again), "{step} is left as it is: {steps:#?}");
+    }
     assert!(world.log(&name).iter().any(|line| line.message.ends_with("has stopped")), "it says so");
     world.stack().start_again(&name).unwrap();
     world.end(&[]);

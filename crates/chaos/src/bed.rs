@@ -150,15 +150,25 @@ impl Bed {
         self.ask(async |store| store.steps(task.id).await)
     }
 
-    /// Lines at ERROR and panics in the logs of the daemons, but for those of a database that was killed.
+    /// Lines at ERROR and panics in the logs of the daemons and of the agents of present guests, except those about a
+    /// database that was away.
     pub(crate) fn errors(&self) -> Result<Vec<String>> {
-        let mut errors = Vec::new();
+        let mut logs = Vec::new();
         for entry in fs::read_dir(self.layout.logs())? {
             let path = entry?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if !(name.starts_with("api") || name.starts_with("taskmanager")) {
-                continue;
+            if name.starts_with("api") || name.starts_with("taskmanager") {
+                logs.push((name, path));
             }
+        }
+        for entry in fs::read_dir(self.layout.instances())? {
+            let (instance, path) = entry.map(|entry| (entry.file_name(), entry.path().join("agent.log")))?;
+            if path.is_file() {
+                logs.push((format!("agent of {}", instance.to_string_lossy()), path));
+            }
+        }
+        let mut errors = Vec::new();
+        for (name, path) in logs {
             let lines = redtrove_testkit::logs::read(&path)?.into_iter();
             let bad = lines.filter(|line| line.level == "ERROR" || line.text.contains("panicked"));
             let bad = bad.filter(|line| !DATABASE_AWAY.iter().any(|words| line.text.contains(words)));
@@ -192,7 +202,7 @@ impl Bed {
         }
     }
 
-    /// Waits until every daemon that is not held runs, and the APIs answer.
+    /// Waits until the APIs answer.
     pub(crate) fn wait_up(&self) -> Result<()> {
         wait_for("both APIs to serve", Duration::from_secs(60), || {
             let serves = |api: &Client| api.get("/clusters").is_ok_and(|answer| answer.status == 200);

@@ -56,7 +56,14 @@ pub(crate) struct Writer {
     prefix: String,
     stop: Arc<AtomicBool>,
     count: Arc<AtomicU64>,
-    thread: JoinHandle<Result<Vec<u64>>>,
+    /// Until it is waited for.
+    thread: Option<JoinHandle<Result<Vec<u64>>>>,
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Writer {
@@ -66,7 +73,7 @@ impl Writer {
         let (name, end, counted) = (prefix.to_owned(), Arc::clone(&stop), Arc::clone(&count));
         let runtime = runtime()?;
         let thread = std::thread::spawn(move || runtime.block_on(write(&members, &name, &end, &counted)));
-        let writer = Self { prefix: prefix.to_owned(), stop, count, thread };
+        let writer = Self { prefix: prefix.to_owned(), stop, count, thread: Some(thread) };
         writer.wait_for_more(100)?;
         Ok(writer)
     }
@@ -80,7 +87,7 @@ impl Writer {
     pub(crate) fn wait_for_more(&self, count: u64) -> Result<()> {
         let enough = self.count() + count;
         wait_for("more writes to be acknowledged", Duration::from_secs(30), || {
-            if self.thread.is_finished() {
+            if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
                 bail!("the writer has ended");
             }
             Ok((self.count() >= enough).then_some(()))
@@ -88,9 +95,10 @@ impl Writer {
     }
 
     /// Stops, and reads back every write that was acknowledged: how many there were, and those that are lost.
-    pub(crate) fn stop_and_read(self, members: &[SocketAddrV4]) -> Result<(usize, Vec<u64>)> {
+    pub(crate) fn stop_and_read(mut self, members: &[SocketAddrV4]) -> Result<(usize, Vec<u64>)> {
         self.stop.store(true, Ordering::Relaxed);
-        let acknowledged = self.thread.join().map_err(|_| anyhow!("the writer broke"))?.context("the writer")?;
+        let thread = self.thread.take().context("the writer has been waited for")?;
+        let acknowledged = thread.join().map_err(|_| anyhow!("the writer broke"))?.context("the writer")?;
         let lost = missing(members, &self.prefix, &acknowledged)?;
         Ok((acknowledged.len(), lost))
     }

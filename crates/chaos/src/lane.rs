@@ -81,6 +81,7 @@ struct Lane {
 
 /// A cell that went well so far, and how long it took.
 struct Open {
+    number: u64,
     cell: Cell,
     trial: Trial,
     took_ms: u64,
@@ -138,7 +139,7 @@ impl Lane {
             });
             let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
             match ran {
-                Ok(trial) => open.push(Open { cell, trial, took_ms }),
+                Ok(trial) => open.push(Open { number, cell, trial, took_ms }),
                 Err(error) => {
                     let files = self.give_up_bed();
                     let verdict = Verdict::Broken { why: format!("{error:#}"), files };
@@ -155,7 +156,7 @@ impl Lane {
         if open.is_empty() {
             return Ok(());
         }
-        self.run_cells(open.into_iter().map(|open| (1, open.cell)).collect())
+        self.run_cells(open.into_iter().map(|open| (open.number, open.cell)).collect())
     }
 
     /// The end of the batch, which is part of each of its cells.
@@ -166,7 +167,8 @@ impl Lane {
             let settled = batch::settle(bed, &open.trial);
             verdicts.push((open, settled));
         }
-        let examined = batch::check_doctor(bed).context("before the deletes");
+        // The agents' logs go with their machines.
+        let examined = batch::check_doctor(bed).and_then(|()| batch::check_errors(bed)).context("before the deletes");
         for (open, settled) in &mut verdicts {
             if settled.is_ok() {
                 *settled = batch::delete(bed, &open.trial);
@@ -175,7 +177,7 @@ impl Lane {
         let left = examined.and_then(|()| batch::check_nothing_left(bed));
         let is_broken = left.is_err() || verdicts.iter().any(|(_, ended)| ended.is_err());
         let files = if is_broken { self.give_up_bed() } else { String::new() };
-        for (Open { cell, trial, took_ms }, ended) in verdicts {
+        for (Open { cell, trial, took_ms, .. }, ended) in verdicts {
             let broken = |error: &anyhow::Error| Verdict::Broken { why: format!("{error:#}"), files: files.clone() };
             let verdict = match (ended, &left) {
                 (Err(error), _) => broken(&error),

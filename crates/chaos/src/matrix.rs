@@ -94,13 +94,28 @@ pub(crate) fn run(wanted: &Wanted) -> Result<()> {
         page::write(page, &all, &everything, begun.elapsed(), wanted.lanes)?;
         note(&format!("written: {}", page.display()));
     }
-    report(&ended)
+    report(&ended)?;
+    if cells.len() == all.len() { everybody_was_hit(&ended) } else { Ok(()) }
+}
+
+/// Fails if a whole matrix has never found somebody to be hit in one way: then it has not looked.
+fn everybody_was_hit(ended: &[Line]) -> Result<()> {
+    let mut ways: BTreeMap<String, bool> = BTreeMap::new();
+    for line in ended {
+        let way = format!("{} {}", line.cell.victim.name(), line.cell.accident.name());
+        let is_missed = matches!(&line.verdict, Verdict::Well(seen) if !seen.is_hit());
+        *ways.entry(way).or_default() |= !is_missed;
+    }
+    let never: Vec<String> = ways.into_iter().filter(|(_, hit)| !hit).map(|(way, _)| way).collect();
+    ensure!(never.is_empty(), "nobody was ever hit by: {}", never.join(", "));
+    Ok(())
 }
 
 fn report(ended: &[Line]) -> Result<()> {
     let broken: Vec<&Line> = ended.iter().filter(|line| matches!(line.verdict, Verdict::Broken { .. })).collect();
     let not_run = ended.iter().filter(|line| matches!(line.verdict, Verdict::NotRun(_))).count();
-    note(&format!("{} cells: {} broken, {not_run} not run", ended.len(), broken.len()));
+    let missed = ended.iter().filter(|line| matches!(&line.verdict, Verdict::Well(seen) if !seen.is_hit())).count();
+    note(&format!("{} cells: {} broken, {not_run} not run, in {missed} nobody was hit", ended.len(), broken.len()));
     if !broken.is_empty() {
         bail!(
             "a promise was broken in: {}",
@@ -149,8 +164,8 @@ struct Progress<'a> {
 
 impl Progress<'_> {
     fn end(&self, line: Line) -> Result<()> {
-        results::append(self.results, &line)?;
         let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        results::append(self.results, &line)?;
         ended.push(line.clone());
         let (minutes, seconds) = (self.begun.elapsed().as_secs() / 60, self.begun.elapsed().as_secs() % 60);
         note(&format!("[{minutes:2}:{seconds:02}] {}/{} {}: {}", ended.len(), self.total, line.cell, words(&line)));
@@ -258,8 +273,10 @@ impl LaneProcess {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::{Part, batches, choose};
+    use super::{Part, batches, choose, everybody_was_hit};
     use crate::cell::{Cell, Operation};
+    use crate::results::{Line, Verdict};
+    use crate::trial::{Outcome, Seen};
 
     #[test]
     fn a_run_can_begin_anywhere_and_in_any_order() {
@@ -281,6 +298,25 @@ mod tests {
         assert_eq!(sorted, expected);
         let few = chosen(&Part { seed: Some(7), most: Some(3), ..Part::default() }).unwrap();
         assert_eq!(few, shuffled(7)[..3]);
+    }
+
+    #[test]
+    fn a_victim_that_is_never_found_is_noticed() {
+        let seen = |outcome| Seen { outcome, inside: false, ended_ms: 1, whole_ms: 1, attempts: 1, keys: 1 };
+        let line = |cell: &str, outcome| Line {
+            cell: cell.parse().unwrap(),
+            verdict: Verdict::Well(seen(outcome)),
+            took_ms: 1,
+        };
+        let mut ended = vec![
+            line("grow/prepare/node/kill", Outcome::NoVictim),
+            line("grow/verify/node/kill", Outcome::Finished),
+            line("grow/verify/redis/kill", Outcome::NotReached),
+        ];
+        let why = everybody_was_hit(&ended).unwrap_err().to_string();
+        assert_eq!(why, "nobody was ever hit by: redis kill");
+        ended.pop();
+        everybody_was_hit(&ended).unwrap();
     }
 
     #[test]

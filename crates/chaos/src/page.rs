@@ -30,7 +30,7 @@ fn text(all: &[Cell], results: &BTreeMap<Cell, Line>, took: Duration, lanes: usi
     let mut text = HEAD.to_owned();
     let lines: Vec<&Line> = all.iter().filter_map(|cell| results.get(cell)).collect();
     let well: Vec<&Seen> = lines.iter().filter_map(|line| seen(line)).collect();
-    let hit: Vec<&Seen> = well.iter().copied().filter(|seen| is_hit(seen)).collect();
+    let hit: Vec<&Seen> = well.iter().copied().filter(|seen| seen.is_hit()).collect();
     let count = |what: fn(&Verdict) -> bool| lines.iter().filter(|line| what(&line.verdict)).count();
     let broken = count(|verdict| matches!(verdict, Verdict::Broken { .. }));
     let not_run = count(|verdict| matches!(verdict, Verdict::NotRun(_)));
@@ -42,10 +42,10 @@ fn text(all: &[Cell], results: &BTreeMap<Cell, Line>, took: Duration, lanes: usi
         let _ = writeln!(text, "| {name} | {value} |");
     };
     row("cells of the matrix", all.len().to_string());
-    row("ended well", well.len().to_string());
+    row("ended well", hit.len().to_string());
     row("… of these the operation finished", finished.to_string());
     row("… it failed with a clear fault", failed.to_string());
-    row("… nobody was there to be hit, or the step was not taken", (well.len() - hit.len()).to_string());
+    row("nobody was there to be hit, or the step was not taken", (well.len() - hit.len()).to_string());
     row("broken", broken.to_string());
     row("not run", (all.len() - lines.len() + not_run).to_string());
     row("hit while the step was still running", inside.to_string());
@@ -57,7 +57,7 @@ fn text(all: &[Cell], results: &BTreeMap<Cell, Line>, took: Duration, lanes: usi
     for victim in Victim::ALL {
         for accident in victim.accidents() {
             let of = |line: &&&Line| line.cell.victim == victim && line.cell.accident == *accident;
-            let times = times(lines.iter().filter(of).filter_map(|line| seen(line)).filter(|seen| is_hit(seen)));
+            let times = times(lines.iter().filter(of).filter_map(|line| seen(line)).filter(|seen| seen.is_hit()));
             let _ = writeln!(text, "| {} {} | {} |", victim.name(), accident.name(), summary(&times));
         }
     }
@@ -82,10 +82,6 @@ fn seen(line: &Line) -> Option<&Seen> {
         Verdict::Well(seen) => Some(seen),
         Verdict::Broken { .. } | Verdict::NotRun(_) => None,
     }
-}
-
-fn is_hit(seen: &Seen) -> bool {
-    !matches!(seen.outcome, Outcome::NoVictim | Outcome::NotReached)
 }
 
 fn times<'a>(seen: impl Iterator<Item = &'a Seen>) -> Vec<u64> {

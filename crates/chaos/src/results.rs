@@ -49,11 +49,12 @@ pub(crate) fn read(path: &Path) -> Result<BTreeMap<Cell, Line>> {
     Ok(lines.map(|line| (line.cell.clone(), line)).collect())
 }
 
-/// Adds a result.
+/// Adds a result; one caller at a time. The line feed before it ends what a run that was killed may have left.
 pub(crate) fn append(path: &Path, line: &Line) -> Result<()> {
     let file = OpenOptions::new().create(true).append(true).open(path);
     let mut file = file.with_context(|| format!("cannot open {}", path.display()))?;
-    writeln!(file, "{}", serde_json::to_string(line)?).with_context(|| format!("cannot write {}", path.display()))
+    let text = format!("\n{}\n", serde_json::to_string(line)?);
+    file.write_all(text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
 }
 
 #[cfg(test)]
@@ -74,5 +75,7 @@ mod tests {
         let results = read(&path).unwrap();
         assert_eq!(results.len(), 1);
         assert_eq!(results[&cell].verdict, Verdict::NotRun("z".to_owned()));
+        append(&path, &Line { verdict: Verdict::NotRun("w".to_owned()), ..results[&cell].clone() }).unwrap();
+        assert_eq!(read(&path).unwrap()[&cell].verdict, Verdict::NotRun("w".to_owned()), "after the half line");
     }
 }

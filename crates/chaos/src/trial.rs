@@ -60,6 +60,13 @@ pub(crate) struct Seen {
     pub(crate) keys: usize,
 }
 
+impl Seen {
+    /// Whether there was somebody to be hit.
+    pub(crate) fn is_hit(&self) -> bool {
+        !matches!(self.outcome, Outcome::NoVictim | Outcome::NotReached)
+    }
+}
+
 /// A cell whose operation is over; its cluster is left for the end of the batch.
 pub(crate) struct Trial {
     pub(crate) cluster: Cluster,
@@ -219,8 +226,11 @@ fn finish(
     if let Some(answer) = asked.answer {
         // The API that was asked may have been the victim; otherwise it answers as ever.
         let answer = answer.join().map_err(|_| anyhow!("the request broke"))?;
-        if cell.victim != Victim::Api && cell.victim != Victim::Database {
-            answer?.expect_status(202).context("the request")?;
+        match (cell.victim, answer) {
+            // Who was to answer may have been killed.
+            (Victim::Api, _) | (Victim::Database, Err(_)) => {}
+            (Victim::Database, Ok(answer)) if answer.status == 503 => {}
+            (_, answer) => drop(answer?.expect_status(202).context("the request")?),
         }
     }
     bed.wait_up()?;
@@ -237,6 +247,7 @@ fn finish(
         _ => {
             let fault = task.fault.clone().unwrap_or_default();
             ensure!(!fault.is_empty(), "the operation failed and does not say why");
+            ensure!(struck.is_some(), "the operation failed although nobody was hit: {fault}");
             ensure!(cell.operation != Operation::Delete, "a delete failed: {fault}");
             let keys = check_failed(bed, &asked.cluster, ready)?;
             (Outcome::Failed(fault), None, keys)
@@ -294,8 +305,8 @@ fn check_keys(writer: Writer, shown: &Shown) -> Result<usize> {
     Ok(count)
 }
 
-/// What failed says so: the cluster is idle with a fault, members of before are as they were, those that were being
-/// made say why they are not there.
+/// What failed says so: the cluster is idle with a fault, members of before are as they were and agree on whose slots
+/// are whose, those that were being made say why they are not there.
 fn check_failed(bed: &Bed, cluster: &Cluster, ready: Option<Ready>) -> Result<usize> {
     let api = bed.api(1)?;
     let old: Vec<InstanceId> = ready.iter().flat_map(|ready| &ready.before.members).map(|member| member.id).collect();
@@ -308,6 +319,15 @@ fn check_failed(bed: &Bed, cluster: &Cluster, ready: Option<Ready>) -> Result<us
     let silent = shown.members.iter().find(|member| !old.contains(&member.id) && !member.has_fault);
     ensure!(silent.is_none(), "a member that was not made does not say so: {silent:?}");
     let Some(ready) = ready else { return Ok(0) };
+    let mut last = String::new();
+    let as_before = wait_for("the slots to be where they were", WHOLE_WITHIN, || match ready.before.views() {
+        Ok(views) => Ok(views.iter().all(|view| slots(view) == ready.slots).then_some(())),
+        Err(why) => {
+            last = format!("{why:#}");
+            Ok(None)
+        }
+    });
+    as_before.with_context(|| last.clone())?;
     ready.writer.wait_for_more(30).context("after the operation that failed")?;
     check_keys(ready.writer, &ready.before)
 }

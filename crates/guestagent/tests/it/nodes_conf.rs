@@ -133,10 +133,8 @@ async fn the_id_is_on_the_disk_before_anybody_hears_of_it() {
     let agent = world.agent(1).await;
     let mut client = world.control(&agent).await;
     client.prepare(&agent).await;
-    let record = agent.directory.join("node-id");
-    assert!(!record.exists(), "nobody has asked");
     let id = client.status().await.node_id.unwrap();
-    assert_eq!(fs::read_to_string(record).unwrap().trim(), id);
+    assert_eq!(fs::read_to_string(agent.directory.join("node-id")).unwrap().trim(), id);
 }
 
 #[tokio::test]
