@@ -57,6 +57,10 @@ async fn settle_cluster(
         return free(world, removed.iter()).await;
     };
     let members: Vec<&Instance> = instances.iter().filter(|instance| may_remember(instance)).collect();
+    // Of a cluster that is being deleted, or whose delete failed, nobody can be asked, and all may remember.
+    if members.is_empty() {
+        return Ok(());
+    }
     let views = look(world, &members).await;
     let (mut unsettled, mut confirmed) = (false, Vec::new());
     for node in removed {
@@ -125,20 +129,28 @@ async fn burst(
     if paid.is_empty() { Ok(()) } else { world.store.pay_debts(&paid).await }
 }
 
-/// Frees what was held back for nodes that nobody remembers. The row goes first, if it is still as it was before the
-/// look: the provider knows no fence, and whoever was paused since may have missed a debt and its payment. An address
-/// that is not freed then is an orphan's.
+/// Frees what was held back for nodes that nobody remembers, once their machines are gone. The row goes before the
+/// address, if it is still as it was before the look: the provider knows no fence, and whoever was paused since may have
+/// missed a debt and its payment. An address that is not freed then is an orphan's.
 async fn free(world: &World, nodes: impl Iterator<Item = &RemovedNode>) -> Result<(), StoreError> {
     for node in nodes {
+        let instance = node.instance;
+        let stays = |error: &dyn std::fmt::Display| {
+            info!(instance.id = %instance, %error, "the address of instance {instance}, removed, stays held for now: {error}");
+        };
+        match world.compute.destroy(instance, Keep::Address).await {
+            Ok(Destroyed::Gone) => {}
+            Ok(Destroyed::Going) => continue,
+            Err(error) => {
+                stays(&error);
+                continue;
+            }
+        }
         if !world.store.drop_removed_node(node.node, node.paid).await? {
             continue;
         }
-        match world.compute.destroy(node.instance, Keep::Nothing).await {
-            Ok(Destroyed::Gone | Destroyed::Going) => {}
-            Err(error) => {
-                let instance = node.instance;
-                info!(instance.id = %instance, %error, "the address of instance {instance}, removed, stays held for now: {error}");
-            }
+        if let Err(error) = world.compute.destroy(instance, Keep::Nothing).await {
+            stays(&error);
         }
     }
     Ok(())

@@ -104,7 +104,10 @@ async fn watch(
     seen.put_unserved(slots::unserved(&served, &slots));
     let answered = instances.iter().zip(&answers).filter(|(_, answer)| heard(answer));
     let answered: HashMap<InstanceId, Timestamp> = answered.map(|(instance, _)| (instance.id, began)).collect();
-    memory.heard = answered;
+    // Who is silent keeps its time until that is written, which may take another round.
+    let present: BTreeSet<InstanceId> = instances.iter().map(|instance| instance.id).collect();
+    memory.heard.retain(|id, _| present.contains(id));
+    memory.heard.extend(answered);
     if changed.is_empty() && slots.is_empty() {
         return Ok(());
     }

@@ -106,8 +106,12 @@ fn leave(shrinking: &Shrinking<'_>, live: &[Seen<'_>], inside: &[&Member], limit
         if elapsed > limits.guests_ready.saturating_mul(2) {
             return fail(Fault::unavailable(format!("{} cannot be made to leave", names(inside))));
         }
-        let ready: Vec<Step> =
-            inside.iter().filter(|leaver| may_go(leaver, &quorum, live)).map(|leaver| out(leaver)).collect();
+        // One that is open, as nobody worked for so long or as it was silent until now, is closed before it is emptied.
+        let next = |leaver: &&Member| match live_leavers.iter().find(|(live, _)| live.id == leaver.id) {
+            Some(live) => close(live).unwrap_or_else(|| out(leaver)),
+            None => out(leaver),
+        };
+        let ready: Vec<Step> = inside.iter().filter(|leaver| may_go(leaver, &quorum, live)).map(next).collect();
         return if ready.is_empty() { wait_until_failed(&serving) } else { Next::Do(ready) };
     }
     if !serving.is_empty() {
@@ -125,22 +129,25 @@ fn leave(shrinking: &Shrinking<'_>, live: &[Seen<'_>], inside: &[&Member], limit
         let forget = |(member, _): &Seen<'_>| Step::Forget { member: member.id, nodes: strays.clone() };
         return Next::Do(live.iter().chain(&live_leavers).map(forget).collect());
     }
-    let open: Vec<Step> = live_leavers
-        .iter()
-        // One that was never complete was never open.
-        .filter(|(_, view)| view.complete && view.closed_for.is_none_or(|left| left < CLOSED_LONG_ENOUGH))
-        .filter_map(|(leaver, _)| Some(Step::Close { member: leaver.id, node: leaver.node? }))
-        .collect();
+    let open: Vec<Step> = live_leavers.iter().filter_map(close).collect();
     Next::Do(if open.is_empty() { vec![Step::Accept] } else { open })
+}
+
+/// Closes the leaver if it is open, or soon will be. One that was never complete was never open.
+fn close((leaver, view): &Seen<'_>) -> Option<Step> {
+    let is_open = view.complete && view.closed_for.is_none_or(|left| left < CLOSED_LONG_ENOUGH);
+    leaver.node.filter(|_| is_open).map(|node| Step::Close { member: leaver.id, node })
 }
 
 /// Whether the leaver can go: alive, or with its machine since it serves nobody. That is so if it never met anyone, or if
 /// most of those that stay answer, and it is failed for all of them: then they have not heard of it for a node timeout,
-/// and nobody moves a slot to it.
+/// and nobody moves a slot to it. Of one that serves somebody has to say so who serves, too: who never met it knows
+/// nothing of it.
 fn may_go(leaver: &Member, quorum: &Quorum, live: &[Seen<'_>]) -> bool {
     let Some(node) = leaver.node else { return true };
     let is_failed = |view: &NodeView| view.node(node).is_none_or(|line| line.noaddr || line.reach == Reach::Failed);
-    answers(leaver, node) || (quorum.is_there() && live.iter().all(|(_, view)| is_failed(view)))
+    let is_known = quorum.answer > 0 || !leaver.serves;
+    answers(leaver, node) || (is_known && quorum.is_there() && live.iter().all(|(_, view)| is_failed(view)))
 }
 
 fn wait_until_failed(serving: &[&Member]) -> Next {

@@ -104,6 +104,30 @@ fn a_leaver_that_soon_opens_is_closed_again_first() {
     assert!(matches!(case.look(), Next::Do(steps) if matches!(steps[..], [Step::Close { .. }])));
 }
 
+#[test]
+fn a_leaver_that_is_open_again_is_closed_before_it_is_emptied() {
+    let close = Next::Do(vec![Step::Close { member: instance(LEAVER), node: node_id(LEAVER) }]);
+    assert_eq!(case().accepted().look(), close, "nobody worked for longer than it stays closed");
+    let mut soon = case().accepted();
+    soon.leaver().closed_for = Some(Duration::from_secs(10));
+    assert_eq!(soon.look(), close);
+}
+
+#[test]
+fn who_serves_does_not_go_with_its_machine_on_the_word_of_those_who_never_did() {
+    let mut alone = case().dead(silent()).accepted();
+    for member in &mut alone.staying {
+        member.serves = false;
+        member.node = None;
+    }
+    assert!(matches!(alone.look(), Next::Wait(wait) if wait.name == "wait_leavers"), "{:?}", alone.look());
+    alone.leavers[0].member.serves = false;
+    assert_eq!(alone.look(), remove());
+    let mut nobody = case().dead(silent());
+    nobody.staying.clear();
+    assert!(matches!(nobody.look(), Next::Wait(wait) if wait.name == "wait_leavers"), "{:?}", nobody.look());
+}
+
 /// Something that keeps a leaver from leaving.
 type Hold = fn(&mut Case);
 
