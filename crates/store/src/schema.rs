@@ -103,16 +103,17 @@ impl SchemaState {
         })
     }
 
+    /// Whether this program works with it.
+    pub fn is_usable(self) -> bool {
+        matches!(self, Self::Current(_) | Self::Expanded { .. })
+    }
+
     /// An error unless this program works with it.
     pub(crate) fn require_usable(self) -> Result<(), ConnectError> {
-        match self {
-            Self::Current(_) => Ok(()),
-            Self::Expanded { .. } => {
-                tracing::info!("{self}");
-                Ok(())
-            }
-            _ => Err(ConnectError::Schema(self)),
+        if let Self::Expanded { .. } = self {
+            tracing::info!("{self}");
         }
+        if self.is_usable() { Ok(()) } else { Err(ConnectError::Schema(self)) }
     }
 }
 
