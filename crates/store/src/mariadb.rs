@@ -1,5 +1,6 @@
 //! MariaDB: one server, shared by every daemon of an installation.
 
+use std::future::Future;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use sqlx::mysql::{MySql, MySqlConnectOptions, MySqlConnection, MySqlDatabaseErro
 use sqlx::{ConnectOptions, Connection, Executor};
 use tokio::time::timeout;
 
-use crate::backend::{Backend, Columns, SqlStore, drive, values};
+use crate::backend::{Backend, Columns, SqlStore, drive, values, whole};
 use crate::connect::ConnectError;
 use crate::continuing;
 use crate::passing::Passing;
@@ -26,8 +27,8 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most connections of one process.
 const CONNECTIONS: u32 = 16;
 
-/// How long a migration waits for another one, in seconds.
-const MIGRATION_TIMEOUT: u32 = 60;
+/// How long a migration waits for another one.
+const MIGRATION_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// One migration of a database at a time. The lock that sqlx would take waits for -1 seconds, which means for ever
 /// to MySQL and not at all to MariaDB: there it is no lock. The names of locks are the whole server's.
@@ -139,8 +140,9 @@ impl MariaDbStore {
     pub async fn migrate(connection: &str) -> Result<(), ConnectError> {
         let mut connection = open(connection).await?;
         // It is given back when the session ends, whichever way that is.
-        let locked = MariaDbBackend::fetch(&mut connection, LOCK, values![MIGRATION_TIMEOUT]).await;
-        let locked = locked.map_err(unreachable)?;
+        let wait = values![whole(MIGRATION_TIMEOUT.as_secs()).map_err(ConnectError::Database)?];
+        let lock = async { MariaDbBackend::fetch(&mut connection, LOCK, wait).await.map_err(unreachable) };
+        let locked = answered(MIGRATION_TIMEOUT + MariaDbBackend::ANSWERS_WITHIN, lock).await?;
         if locked.first().map(|row| row.integer("locked")).transpose().map_err(unreachable)?.flatten() != Some(1) {
             return Err(ConnectError::Locked);
         }
@@ -154,19 +156,29 @@ impl MariaDbStore {
     /// Where the schema is.
     pub async fn schema_state(connection: &str) -> Result<SchemaState, ConnectError> {
         let mut connection = open(connection).await?;
-        let state = SchemaState::read::<MariaDbBackend>(&mut connection, &schema::mariadb()).await?;
-        connection.close().await.map_err(unreachable)?;
-        Ok(state)
+        let state = async {
+            let state = SchemaState::read::<MariaDbBackend>(&mut connection, &schema::mariadb()).await?;
+            connection.close().await.map_err(unreachable)?;
+            Ok(state)
+        };
+        answered(MariaDbBackend::ANSWERS_WITHIN, state).await
     }
 }
 
 /// A connection outside of any pool.
 async fn open(connection: &str) -> Result<MySqlConnection, ConnectError> {
     let options = options(connection)?;
-    match timeout(MariaDbBackend::ANSWERS_WITHIN, options.connect()).await {
-        Ok(opened) => opened.map_err(unreachable),
-        Err(_) => Err(ConnectError::Database(Passing::Silent(MariaDbBackend::ANSWERS_WITHIN).into())),
-    }
+    let opened = async { options.connect().await.map_err(unreachable) };
+    answered(MariaDbBackend::ANSWERS_WITHIN, opened).await
+}
+
+/// What comes within this time.
+pub(crate) async fn answered<T>(
+    within: Duration,
+    answer: impl Future<Output = Result<T, ConnectError>>,
+) -> Result<T, ConnectError> {
+    let silence = |_| Err(ConnectError::Database(Passing::Silent(within).into()));
+    timeout(within, answer).await.unwrap_or_else(silence)
 }
 
 pub(crate) fn unreachable(error: sqlx::Error) -> ConnectError {

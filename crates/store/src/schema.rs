@@ -49,7 +49,7 @@ pub enum SchemaState {
         /// The newest migration of this program.
         wanted: i64,
     },
-    /// A newer program migrated it, and took nothing away that this program needs.
+    /// A newer program migrated it, or is about to, and took nothing away that this program needs.
     Expanded {
         /// The newest migration of the database.
         found: i64,
@@ -63,7 +63,8 @@ pub enum SchemaState {
         /// The newest migration of this program.
         wanted: i64,
     },
-    /// A migration broke off half way, which only happens where changes of tables cannot be rolled back (MariaDB).
+    /// A migration is under way or broke off half way, which only shows where changes of tables cannot be rolled back
+    /// (MariaDB). One of a newer release that takes nothing away is no reason not to work: see `Expanded`.
     Broken {
         /// The migration.
         at: i64,
@@ -82,19 +83,21 @@ impl SchemaState {
         }
         let sql = "SELECT version, description, CASE WHEN success THEN 1 ELSE 0 END AS succeeded \
                    FROM _sqlx_migrations ORDER BY version";
-        let (mut done, mut contracted) = (BTreeSet::new(), false);
+        let (mut there, mut contracted) = (BTreeSet::new(), false);
         let wanted = migrator.iter().map(|migration| migration.version).max().unwrap_or_default();
         for row in B::fetch(connection, sql, values![]).await.map_err(failed)? {
             let version = row.integer("version").map_err(failed)?.unwrap_or_default();
-            if row.integer("succeeded").map_err(failed)? != Some(1) {
+            let name = row.text("description").map_err(failed)?.unwrap_or_default();
+            let newer = version > wanted;
+            contracted |= newer && contracts(&name);
+            // One of a newer release, under way or broken off half way, leaves all that this program needs.
+            if row.integer("succeeded").map_err(failed)? != Some(1) && (!newer || contracts(&name)) {
                 return Ok(Self::Broken { at: version });
             }
-            let name = row.text("description").map_err(failed)?.unwrap_or_default();
-            contracted |= version > wanted && contracts(&name);
-            done.insert(version);
+            there.insert(version);
         }
-        let missing = migrator.iter().any(|migration| !done.contains(&migration.version));
-        Ok(match done.last().copied() {
+        let missing = migrator.iter().any(|migration| !there.contains(&migration.version));
+        Ok(match there.last().copied() {
             None => Self::Absent,
             Some(found) if found > wanted && (contracted || missing) => Self::New { found, wanted },
             Some(found) if found > wanted => Self::Expanded { found, wanted },
