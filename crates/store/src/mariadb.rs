@@ -73,6 +73,7 @@ impl Backend for MariaDbBackend {
         };
         match meaning {
             Meaning::Clash => Passing::Clash(error).into(),
+            Meaning::Blocked => Passing::Blocked(error).into(),
             Meaning::Lost => Passing::Lost(error).into(),
             Meaning::Passing => Passing::Other(error).into(),
             Meaning::Lasting => StoreError::Broken(error.into()),
@@ -87,6 +88,7 @@ drive!(rows MySqlRow);
 #[derive(Debug, PartialEq, Eq)]
 enum Meaning {
     Clash,
+    Blocked,
     Lost,
     Passing,
     Lasting,
@@ -95,8 +97,10 @@ enum Meaning {
 /// What an error number says.
 fn meaning(number: u16) -> Meaning {
     match number {
-        // Deadlock, lock wait timeout, record changed since it was read; a table changed by a migration.
-        1213 | 1205 | 1020 | 1412 | 1615 => Meaning::Clash,
+        // Deadlock, record changed since it was read; a table changed by a migration.
+        1213 | 1020 | 1412 | 1615 => Meaning::Clash,
+        // Lock wait timeout.
+        1205 => Meaning::Blocked,
         // Shutting down, aborted, killed (the connection, the statement), trouble on the network.
         1053 | 1152 | 1184 | 1927 | 1317 | 1158..=1161 => Meaning::Lost,
         // Too many connections (of all, of this user), this host blocked after too many errors; no room: the disk, a
@@ -191,7 +195,8 @@ mod tests {
 
     #[test]
     fn a_deadlock_is_run_again_and_a_duplicate_is_not() {
-        assert_eq!([1213, 1205, 1020].map(meaning), [Meaning::Clash, Meaning::Clash, Meaning::Clash]);
+        assert_eq!([1213, 1020].map(meaning), [Meaning::Clash, Meaning::Clash]);
+        assert_eq!(meaning(1205), Meaning::Blocked);
         assert_eq!([1927, 1053, 1160].map(meaning), [Meaning::Lost, Meaning::Lost, Meaning::Lost]);
         assert_eq!([1040, 1114].map(meaning), [Meaning::Passing, Meaning::Passing]);
         assert_eq!(meaning(1062), Meaning::Lasting);

@@ -51,7 +51,8 @@ impl<B: Backend> Session<B> {
                 let refused = matches!(error, sqlx::Error::Database(_));
                 let error = B::classify(error);
                 // A statement that was refused, or was in another one's way, leaves the connection as it was.
-                self.unsure = !refused || (matches!(error, StoreError::Unavailable(_)) && !Passing::is_clash(&error));
+                self.unsure =
+                    !refused || (matches!(error, StoreError::Unavailable(_)) && !Passing::is_anothers(&error));
                 Err(error)
             }
             Err(_) => Err(Passing::Silent(B::ANSWERS_WITHIN).into()),
