@@ -14,7 +14,7 @@ use crate::backend::{Backend, SqlStore, Value, printed, values};
 use crate::passing::retried;
 use crate::rows::{self, instance_columns};
 
-const LOOKED: &str = "SELECT taken_at FROM leases WHERE name = 'monitor'";
+const LOOKED: &str = "SELECT taken_at, expires_at FROM leases WHERE name = 'monitor'";
 
 const SLOTS_SERVED: &str = "SELECT id, slots_served FROM clusters WHERE deleted = 0";
 
@@ -79,12 +79,12 @@ const BURY: &str = "UPDATE instances SET lifecycle = 'deleted', deleted_at = ?, 
 #[async_trait]
 impl<B: Backend> Upkeep for SqlStore<B> {
     async fn watched(&self) -> Result<Watched, StoreError> {
-        let looked = match self.row(LOOKED, values![]).await? {
-            Some(row) => rows::time_or_null(&row, "taken_at")?,
-            None => None,
+        let (looked, until) = match self.row(LOOKED, values![]).await? {
+            Some(row) => (rows::time_or_null(&row, "taken_at")?, Some(rows::time(&row, "expires_at")?)),
+            None => (None, None),
         };
         // After what it is compared with: nobody has looked in the future.
-        Ok(Watched { now: self.clock().await?, looked })
+        Ok(Watched { now: self.clock().await?, looked, until })
     }
 
     async fn slots_served(&self) -> Result<BTreeMap<ClusterId, Option<u32>>, StoreError> {

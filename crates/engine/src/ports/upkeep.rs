@@ -18,12 +18,15 @@ pub struct Watched {
     pub now: Timestamp,
     /// When a monitor began its last round; absent if there never was one.
     pub looked: Option<Timestamp>,
+    /// Until when a monitor has the right to look. One of a release that does not write when it looks has it, too.
+    pub until: Option<Timestamp>,
 }
 
 impl Watched {
     /// Since when nobody looks any more, if that is longer than `expiry`.
     pub fn ended(self, expiry: Duration) -> Option<Timestamp> {
-        self.looked.filter(|looked| self.now.since(*looked) > expiry)
+        let watched = self.until.is_some_and(|until| until > self.now);
+        self.looked.filter(|looked| !watched && self.now.since(*looked) > expiry)
     }
 }
 
@@ -134,4 +137,20 @@ pub trait Upkeep: Send + Sync + 'static {
 
     /// Puts something right; false if there is nothing to be put right.
     async fn amend(&self, amendment: &Amendment) -> Result<bool, StoreError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_the_right_to_look_is_looking() {
+        let (now, expiry) = (Timestamp(100_000), Duration::from_secs(60));
+        let looked = Some(Timestamp(30_000));
+        let ended = |looked, until| Watched { now, looked, until }.ended(expiry);
+        assert_eq!(ended(looked, Some(Timestamp(90_000))), looked);
+        assert_eq!(ended(looked, Some(Timestamp(100_001))), None, "it does not say when it looks");
+        assert_eq!(ended(Some(Timestamp(40_000)), None), None);
+        assert_eq!(ended(None, None), None, "nobody ever did");
+    }
 }
