@@ -59,6 +59,10 @@ const OWED_FOR: &str = "SELECT node_id, instance_id FROM forget_debts WHERE node
 const PAY: &str = "DELETE FROM forget_debts WHERE node_id = ? AND instance_id = ?";
 
 const SETTLE: &str = "UPDATE removed_nodes SET paid = ? WHERE node_id = ? AND paid IS NULL \
+const OWED_AFTER_ALL: &str = "SELECT d.node_id AS node_id, d.instance_id AS instance_id FROM forget_debts d \
+    JOIN removed_nodes r ON r.node_id = d.node_id JOIN clusters c ON c.id = r.cluster_id \
+    WHERE d.node_id = ? AND c.deleted = 1";
+
     AND NOT EXISTS (SELECT 1 FROM forget_debts d WHERE d.node_id = removed_nodes.node_id)";
 
 const UNSETTLE: &str = "UPDATE removed_nodes SET paid = NULL WHERE node_id = ?";
@@ -123,7 +127,10 @@ impl<B: Backend> SqlStore<B> {
         if !lock_cluster_of(&mut tx, node).await? {
             return Ok(true);
         }
-        // What is paid for has no debtors, nor has what was removed from a deleted cluster.
+        // What is paid for has no debtors. Nor has what was removed from a deleted cluster, unless that left instances
+        // behind, which nobody asks any more.
+        let owed = debts(&mut tx, OWED_AFTER_ALL, node.as_str()).await?;
+        pay(&mut tx, &owed).await?;
         let dropped = tx.execute(DROP, values![node.as_str(), paid]).await? > 0;
         tx.commit().await?;
         Ok(dropped)

@@ -11,6 +11,7 @@ use redtrove_engine::ports::{
 };
 
 use crate::backend::{Backend, SqlStore, Value, printed, values};
+use crate::log::bury;
 use crate::passing::retried;
 use crate::rows::{self, instance_columns};
 
@@ -71,10 +72,6 @@ const RECOUNT_VOLUMES: &str = "UPDATE quota_usages SET in_use = (SELECT COALESCE
 const BLAME: &str = "UPDATE instances SET fault = ?, updated = ? \
     WHERE id = ? AND lifecycle = 'building' AND fault IS NULL AND EXISTS \
     (SELECT 1 FROM clusters c WHERE c.id = instances.cluster_id AND c.task = 'NONE')";
-
-const BURY: &str = "UPDATE instances SET lifecycle = 'deleted', deleted_at = ?, updated = ? \
-    WHERE id = ? AND lifecycle <> 'deleted' AND EXISTS \
-    (SELECT 1 FROM clusters c WHERE c.id = instances.cluster_id AND c.deleted = 1)";
 
 #[async_trait]
 impl<B: Backend> Upkeep for SqlStore<B> {
@@ -212,7 +209,7 @@ impl<B: Backend> SqlStore<B> {
             Amendment::Blame { instance } => {
                 tx.execute(BLAME, values![OPERATION_LOST, now, printed(*instance)]).await?
             }
-            Amendment::Bury { instance } => tx.execute(BURY, values![now, now, printed(*instance)]).await?,
+            Amendment::Bury { instance } => u64::from(bury(&mut tx, *instance).await?),
         };
         tx.commit().await?;
         Ok(matched > 0)

@@ -94,8 +94,8 @@ pub enum Amendment {
         /// The instance.
         instance: InstanceId,
     },
-    /// The instance's cluster is deleted and its machine gone, and the instance is not deleted: it is from now on. Its
-    /// share of the quota is left to a recount.
+    /// The instance's cluster is deleted and its machine gone, and the instance is not deleted: it is from now on, with
+    /// all that belongs to it (see `Change::Gone`).
     Bury {
         /// The instance.
         instance: InstanceId,

@@ -6,6 +6,7 @@
 #[cfg(test)]
 mod disk_full;
 mod fire;
+mod left_behind;
 mod mariadb;
 mod migration;
 mod proxy;

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use crate::newest;
 
 /// A cluster that is ready and one that is being built, as the first release wrote them.
-const FIRST_ROWS: &str = "
+pub(crate) const FIRST_ROWS: &str = "
 INSERT INTO datastores (id, name) VALUES ('00000000-0000-4000-8000-0000000000d1', 'redis');
 INSERT INTO datastore_versions (id, datastore_id, name, engine, active, is_default, settings) VALUES
     ('00000000-0000-4000-8000-0000000000e1', '00000000-0000-4000-8000-0000000000d1', '7.0', 'redis', 1, 1, '{}');

@@ -131,9 +131,8 @@ impl Tables {
             }
             Amendment::Bury { instance } => {
                 let left = self.left_behind().iter().any(|left| left.id == *instance);
-                if left && let Some((_, instance)) = self.instances.get_mut(instance) {
-                    instance.lifecycle = Lifecycle::Deleted;
-                    instance.updated = now;
+                if left && let Some((project, _)) = self.instances.get(instance).cloned() {
+                    self.gone(&project, *instance, now);
                 }
                 left
             }
