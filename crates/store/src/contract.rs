@@ -98,6 +98,7 @@ macro_rules! for_each_case {
             debts::those_who_leave_owe_no_longer,
             debts::racing_payments_are_all_seen,
             debts::those_who_remember_owe_again,
+            debts::what_is_owed_again_is_owed_since_then,
             debts::a_held_back_machine_is_not_rubbish,
             debts::a_node_that_is_owed_for_again_is_not_dropped,
             debts::a_deleted_cluster_owes_nothing,

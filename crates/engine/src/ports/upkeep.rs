@@ -123,7 +123,7 @@ pub trait Upkeep: Send + Sync + 'static {
     /// Every usage of quota that is not what the rows come to.
     async fn usage_differences(&self) -> Result<Vec<UsageDifference>, StoreError>;
 
-    /// Removed nodes whose instances left longer than `age` ago and that are not paid for.
+    /// Removed nodes that are not paid for and whose instances left, or that were owed for again, longer than `age` ago.
     async fn old_debts(&self, age: Duration) -> Result<Vec<NodeId>, StoreError>;
 
     /// Those of the given instances that no row knows.
