@@ -108,6 +108,7 @@ macro_rules! for_each_case {
             upkeep::what_has_not_ended_is_listed_with_its_lease,
             upkeep::a_sound_database_has_nothing_to_be_put_right,
             upkeep::orphans_keep_the_time_of_their_first_look,
+            upkeep::racing_looks_at_orphans_agree,
             upkeep::instances_without_a_row_are_told_from_deleted_ones,
             leases::racing_claims_are_won_once,
             leases::a_valid_lease_keeps_others_out,

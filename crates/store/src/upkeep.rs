@@ -173,6 +173,8 @@ impl<B: Backend> SqlStore<B> {
     async fn write_orphans(&self, present: &BTreeSet<InstanceId>) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         let rows = tx.rows(ORPHANS, values![]).await?;
+        // One at a time: two that add the same one would be in each other's way.
+        tx.execute(B::KEEP_LEASE, values!["orphans"]).await?;
         let known: BTreeSet<InstanceId> =
             rows.iter().map(|row| rows::parsed(row, "instance_id")).collect::<Result<_, _>>()?;
         for gone in known.difference(present) {
