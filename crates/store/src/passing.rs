@@ -111,13 +111,24 @@ impl Retries {
 }
 
 /// Runs a transaction or a query, and again where that may help. With `or`, an error that is left after a connection was
-/// lost counts only if what follows finds nothing: the transaction may have been there before.
+/// lost counts only if what follows finds nothing: the transaction may have been there before. With `lost`, so does a
+/// result that says that there was nothing to do.
 macro_rules! retried {
     ($transaction:expr) => {{
         let mut retries = $crate::passing::Retries::default();
         loop {
             match $transaction.await {
                 Err(error) if retries.again(&error).await => {}
+                result => break result,
+            }
+        }
+    }};
+    ($transaction:expr, lost $nothing:literal => $found:expr) => {{
+        let mut retries = $crate::passing::Retries::default();
+        loop {
+            match $transaction.await {
+                Err(error) if retries.again(&error).await => {}
+                Ok($nothing) if retries.lost() => break $found,
                 result => break result,
             }
         }

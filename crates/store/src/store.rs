@@ -17,7 +17,7 @@ use redtrove_engine::task::{StepRecord, Task, Verdict};
 
 use crate::backend::{Backend, SqlStore};
 use crate::debts::by_node;
-use crate::passing::{Retries, retried};
+use crate::passing::retried;
 use crate::tasks::Doubt;
 
 #[async_trait]
@@ -162,14 +162,7 @@ impl<B: Backend> Store for SqlStore<B> {
     }
 
     async fn add_version(&self, new: &NewVersion) -> Result<bool, StoreError> {
-        let mut retries = Retries::default();
-        loop {
-            match self.insert_version(new).await {
-                Err(error) if retries.again(&error).await => {}
-                Ok(false) if retries.lost() => return Ok(self.read_version(new.version_id).await?.is_some()),
-                result => return result,
-            }
-        }
+        retried!(self.insert_version(new), lost false => Ok(self.read_version(new.version_id).await?.is_some()))
     }
 
     async fn version(&self, id: DatastoreVersionId) -> Result<Option<DatastoreVersion>, StoreError> {

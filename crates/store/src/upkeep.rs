@@ -157,7 +157,8 @@ impl<B: Backend> Upkeep for SqlStore<B> {
     }
 
     async fn amend(&self, amendment: &Amendment) -> Result<bool, StoreError> {
-        retried!(self.write_amendment(amendment))
+        // What an earlier run may have put right is right now, whoever did it.
+        retried!(self.write_amendment(amendment), lost false => Ok(true))
     }
 }
 
@@ -172,9 +173,9 @@ impl<B: Backend> SqlStore<B> {
 
     async fn write_orphans(&self, present: &BTreeSet<InstanceId>) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        let rows = tx.rows(ORPHANS, values![]).await?;
         // One at a time: two that add the same one would be in each other's way.
         tx.execute(B::KEEP_LEASE, values!["orphans"]).await?;
+        let rows = tx.rows(ORPHANS, values![]).await?;
         let known: BTreeSet<InstanceId> =
             rows.iter().map(|row| rows::parsed(row, "instance_id")).collect::<Result<_, _>>()?;
         for gone in known.difference(present) {
@@ -213,7 +214,10 @@ impl<B: Backend> SqlStore<B> {
             }
             Amendment::Bury { instance } => u64::from(bury(&mut tx, *instance).await?),
         };
+        if matched == 0 {
+            return Ok(false);
+        }
         tx.commit().await?;
-        Ok(matched > 0)
+        Ok(true)
     }
 }
