@@ -70,15 +70,18 @@ pub(crate) enum Cure {
     Forgive(NodeId, InstanceId),
 }
 
-/// The doctor cannot see.
+/// The doctor cannot see, or cannot help.
 #[derive(Debug, thiserror::Error)]
 pub enum DoctorError {
     /// The database does not say.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The provider does not say.
-    #[error("the provider does not say what it holds: {0}")]
+    #[error("the provider does not say what it holds")]
     Compute(#[from] ComputeError),
+    /// The provider does not remove a machine.
+    #[error("the machine cannot be removed")]
+    Remove(#[source] ComputeError),
 }
 
 impl Finding {
@@ -110,7 +113,7 @@ pub async fn examine(world: &World, graces: Graces) -> Result<Vec<Finding>, Doct
 /// Puts a finding right, if it still is one; false if it is not, or cannot be put right.
 ///
 /// # Errors
-/// Database or provider cannot be asked.
+/// Database or provider cannot be asked, or refuse.
 pub async fn mend(world: &World, finding: &Finding) -> Result<bool, DoctorError> {
     let store = &world.store;
     match &finding.cure {
@@ -119,23 +122,25 @@ pub async fn mend(world: &World, finding: &Finding) -> Result<bool, DoctorError>
         Some(Cure::End(task)) => {
             let asked = Instant::now();
             let Some(claimed) = store.claim(*task, "doctor", CLAIMED_FOR).await? else { return Ok(false) };
-            Ok(runner::end_overdue(world, claimed, asked).await)
+            Ok(runner::end_overdue(world, claimed, asked).await?)
         }
         Some(Cure::RemoveDeleted(instance)) => {
-            Ok(!store.deleted_among(&[*instance]).await?.is_empty() && orphans::remove(world, *instance).await)
+            Ok(!store.deleted_among(&[*instance]).await?.is_empty() && remove(world, *instance).await?)
         }
         Some(Cure::RemoveUnknown(instance)) => {
-            Ok(!store.unknown_among(&[*instance]).await?.is_empty() && orphans::remove(world, *instance).await)
+            Ok(!store.unknown_among(&[*instance]).await?.is_empty() && remove(world, *instance).await?)
         }
         Some(Cure::Bury(instance)) => {
             let left = store.left_behind().await?.iter().any(|left| left.id == *instance);
-            Ok(left
-                && orphans::remove(world, *instance).await
-                && store.amend(&Amendment::Bury { instance: *instance }).await?)
+            Ok(left && remove(world, *instance).await? && store.amend(&Amendment::Bury { instance: *instance }).await?)
         }
         Some(Cure::Forgive(node, debtor)) => {
             store.pay_debts(&[(*node, *debtor)]).await?;
             Ok(true)
         }
     }
+}
+
+async fn remove(world: &World, instance: InstanceId) -> Result<bool, DoctorError> {
+    orphans::remove(world, instance).await.map_err(DoctorError::Remove)
 }

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::keeper::Chain;
-use crate::ports::{Destroyed, Keep};
+use crate::ports::{ComputeError, Destroyed, Keep, Orphan};
 use crate::{Options, Seen, World};
 
 /// Looks until shutdown.
@@ -56,22 +56,22 @@ async fn sweep(world: &World, options: &Options, seen: &Seen) -> Result<(), Box<
         let deleted = deleted.contains(&orphan.instance) && over(options.deleted_machine_grace);
         deleted || (unknown.contains(&orphan.instance) && options.unknown_machine_grace.is_some_and(over))
     });
-    join_all(due.map(|orphan| remove(world, orphan.instance))).await;
+    // One that cannot be removed now does not keep the others.
+    join_all(due.map(async |Orphan { instance, .. }| {
+        if let Err(error) = remove(world, instance).await {
+            info!(instance.id = %instance, %error, "the machine of instance {instance}, which no row wants, stays for now: {error}");
+        }
+    }))
+    .await;
     Ok(())
 }
 
-/// One that cannot be removed now does not keep the others.
-pub(crate) async fn remove(world: &World, orphan: InstanceId) -> bool {
-    match world.compute.destroy(orphan, Keep::Nothing).await {
-        Ok(Destroyed::Gone) => {
-            warn!(instance.id = %orphan, "removed the machine of instance {orphan}, which no row wants");
-            world.guests.forget(orphan);
-            true
-        }
-        Ok(Destroyed::Going) => false,
-        Err(error) => {
-            info!(instance.id = %orphan, %error, "the machine of instance {orphan}, which no row wants, stays for now: {error}");
-            false
-        }
+/// Removes the machine of an instance that no row wants; false if that takes longer.
+pub(crate) async fn remove(world: &World, orphan: InstanceId) -> Result<bool, ComputeError> {
+    let gone = world.compute.destroy(orphan, Keep::Nothing).await? == Destroyed::Gone;
+    if gone {
+        warn!(instance.id = %orphan, "removed the machine of instance {orphan}, which no row wants");
+        world.guests.forget(orphan);
     }
+    Ok(gone)
 }

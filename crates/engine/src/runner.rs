@@ -94,7 +94,7 @@ pub(crate) async fn run(
                     _ => "a step or a look panicked".to_owned(),
                 };
                 error!("task {} rests: {trouble}", task.id);
-                if asked.elapsed() >= claimed.time_left && give_up(world, &lease, &claimed).await {
+                if asked.elapsed() >= claimed.time_left && gives_up(world, &lease, &claimed).await {
                     counts.give_up();
                 } else {
                     give_back(world, &lease, REST).await;
@@ -116,30 +116,33 @@ async fn give_back(world: &World, lease: &HeldLease, pause: Duration) {
     }
 }
 
-/// Ends a task whose deadline has passed and that cannot be driven there, because of a mistake of ours; false if even
-/// that fails.
-async fn give_up(world: &World, lease: &HeldLease, claimed: &Claimed) -> bool {
+/// Whether the task [is given up](give_up); that even this fails is logged.
+async fn gives_up(world: &World, lease: &HeldLease, claimed: &Claimed) -> bool {
+    let given_up = give_up(world, lease, claimed).await;
+    if let Err(trouble) = &given_up {
+        error!(error = %Chain(trouble), "task {} cannot be ended: {}", claimed.task.id, Chain(trouble));
+    }
+    given_up.is_ok()
+}
+
+/// Ends a task whose deadline has passed and that cannot be driven there, because of a mistake of ours.
+async fn give_up(world: &World, lease: &HeldLease, claimed: &Claimed) -> Result<(), StoreError> {
     let instances = match world.store.cluster(claimed.task.cluster).await {
         Ok(Some((_, instances))) => instances,
         _ => Vec::new(),
     };
     let fault = Fault::internal(format!("not done within {} s, for an internal error", limit(claimed)));
     let ending = failure(&claimed.task, &instances, Failure { fault, members: Vec::new() }, Vec::new());
-    match world.store.finish(&lease.get(), &ending).await {
-        Ok(()) => true,
-        Err(trouble) => {
-            error!(error = %Chain(&trouble), "task {} cannot be ended: {}", claimed.task.id, Chain(&trouble));
-            false
-        }
-    }
+    world.store.finish(&lease.get(), &ending).await
 }
 
 /// Ends a task whose deadline has passed, in the name of somebody who does not drive it and claimed it when it was
-/// `asked` for; false if it cannot be ended.
-pub(crate) async fn end_overdue(world: &World, claimed: Claimed, asked: Instant) -> bool {
+/// `asked` for; false if its deadline has not passed.
+pub(crate) async fn end_overdue(world: &World, claimed: Claimed, asked: Instant) -> Result<bool, StoreError> {
     let lease = HeldLease::new(claimed.lease.clone());
-    let ended = asked.elapsed() >= claimed.time_left && give_up(world, &lease, &claimed).await;
-    if !ended {
+    let overdue = asked.elapsed() >= claimed.time_left;
+    let ended = if overdue { give_up(world, &lease, &claimed).await.map(|()| true) } else { Ok(false) };
+    if !matches!(ended, Ok(true)) {
         give_back(world, &lease, Duration::ZERO).await;
     }
     ended

@@ -9,19 +9,25 @@ use sqlx::{AssertSqlSafe, Executor};
 
 use crate::backend::{Backend, Columns, values};
 use crate::connect::ConnectError;
-use crate::mariadb::{MariaDbBackend, unreachable};
+use crate::mariadb::{MariaDbBackend, answered, unreachable};
 use crate::schema::SchemaState;
 
-const CHECKSUM: &str = "SELECT HEX(checksum) AS checksum FROM _sqlx_migrations WHERE version = ?";
+const UNFINISHED: &str = "SELECT version, HEX(checksum) AS checksum FROM _sqlx_migrations WHERE NOT success";
 
 const FINISHED: &str = "UPDATE _sqlx_migrations SET success = TRUE WHERE version = ?";
 
 /// Brings a migration that broke off to its end, if there is one. Whoever calls it holds the lock of migrations.
 pub(crate) async fn finish(connection: &mut MySqlConnection, migrator: &Migrator) -> Result<(), ConnectError> {
-    let state = SchemaState::read::<MariaDbBackend>(connection, migrator).await?;
-    let SchemaState::Broken { at } = state else { return Ok(()) };
-    let rows = MariaDbBackend::fetch(connection, CHECKSUM, values![at]).await.map_err(unreachable)?;
-    let checksum = rows.first().map(|row| row.text("checksum")).transpose().map_err(unreachable)?.flatten();
+    let unfinished = async {
+        if SchemaState::read::<MariaDbBackend>(connection, migrator).await? == SchemaState::Absent {
+            return Ok(Vec::new());
+        }
+        MariaDbBackend::fetch(connection, UNFINISHED, values![]).await.map_err(unreachable)
+    };
+    let rows = answered(MariaDbBackend::ANSWERS_WITHIN, unfinished).await?;
+    let Some(row) = rows.first() else { return Ok(()) };
+    let at = row.integer("version").map_err(unreachable)?.unwrap_or_default();
+    let checksum = row.text("checksum").map_err(unreachable)?;
     let same = |migration: &&Migration| migration.version == at && checksum == Some(hexadecimal(&migration.checksum));
     let migration = migrator.iter().find(same).ok_or(ConnectError::Unfinished { at })?;
     for statement in statements(migration.sql.as_str()) {

@@ -51,9 +51,17 @@ const OWE_AGAIN: &str = "INSERT INTO forget_debts (node_id, instance_id) SELECT 
     WHERE r.node_id = ? AND i.id = ? AND i.lifecycle IN ('building', 'complete') AND NOT EXISTS \
     (SELECT 1 FROM forget_debts d WHERE d.node_id = r.node_id AND d.instance_id = i.id)";
 
+/// What was paid for and is owed again is owed since now: see `Upkeep::old_debts`.
+const OWED_SINCE: &str = "UPDATE instances SET updated = ? \
+    WHERE id = (SELECT r.instance_id FROM removed_nodes r WHERE r.node_id = ? AND r.paid IS NOT NULL)";
+
 const OWED_BY: &str = "SELECT node_id, instance_id FROM forget_debts WHERE instance_id = ?";
 
 const OWED_FOR: &str = "SELECT node_id, instance_id FROM forget_debts WHERE node_id = ?";
+
+const OWED_AFTER_ALL: &str = "SELECT d.node_id AS node_id, d.instance_id AS instance_id FROM forget_debts d \
+    JOIN removed_nodes r ON r.node_id = d.node_id JOIN clusters c ON c.id = r.cluster_id \
+    WHERE d.node_id = ? AND c.deleted = 1";
 
 /// By the whole key: a search through an index would lock the debts of other clusters on its way.
 const PAY: &str = "DELETE FROM forget_debts WHERE node_id = ? AND instance_id = ?";
@@ -107,13 +115,16 @@ impl<B: Backend> SqlStore<B> {
         if !lock_cluster_of(&mut tx, node).await? {
             return Ok(());
         }
+        let owed_since = values![tx.now, node.as_str()];
+        tx.execute(OWED_SINCE, owed_since).await?;
         let mut owed = 0;
         for debtor in debtors {
             owed += tx.execute(OWE_AGAIN, values![node.as_str(), printed(*debtor)]).await?;
         }
-        if owed > 0 {
-            tx.execute(UNSETTLE, values![node.as_str()]).await?;
+        if owed == 0 {
+            return Ok(());
         }
+        tx.execute(UNSETTLE, values![node.as_str()]).await?;
         tx.commit().await
     }
 
@@ -123,7 +134,10 @@ impl<B: Backend> SqlStore<B> {
         if !lock_cluster_of(&mut tx, node).await? {
             return Ok(true);
         }
-        // What is paid for has no debtors, nor has what was removed from a deleted cluster.
+        // What is paid for has no debtors. Nor has what was removed from a deleted cluster, unless that left instances
+        // behind, which nobody asks any more.
+        let owed = debts(&mut tx, OWED_AFTER_ALL, node.as_str()).await?;
+        pay(&mut tx, &owed).await?;
         let dropped = tx.execute(DROP, values![node.as_str(), paid]).await? > 0;
         tx.commit().await?;
         Ok(dropped)

@@ -27,6 +27,10 @@ const SET_NODE: &str = "UPDATE instances SET node_id = ?, updated = ? WHERE id =
 const SET_GONE: &str = "UPDATE instances SET lifecycle = 'deleted', deleted_at = ?, updated = ? \
     WHERE id = ? AND cluster_id = ? AND lifecycle <> 'deleted'";
 
+/// The cluster of an instance that it left behind when it was deleted.
+const LEFT_BEHIND_BY: &str = "SELECT i.cluster_id AS cluster_id FROM instances i JOIN clusters c ON c.id = i.cluster_id \
+    WHERE i.id = ? AND i.lifecycle <> 'deleted' AND c.deleted = 1";
+
 const VOLUME: &str = "SELECT volume_gb FROM instances WHERE id = ?";
 
 const PROJECT: &str = "SELECT project_id FROM clusters WHERE id = ?";
@@ -216,6 +220,17 @@ async fn set_gone<B: Backend>(
         forgive(tx, instance).await?;
     }
     Ok(())
+}
+
+/// An instance that a deleted cluster left behind is gone; false if it is none: see `Amendment::Bury`.
+pub(crate) async fn bury<B: Backend>(tx: &mut Tx<B>, instance: InstanceId) -> Result<bool, StoreError> {
+    let Some(row) = tx.one(LEFT_BEHIND_BY, values![printed(instance)]).await? else { return Ok(false) };
+    let cluster = rows::parsed(&row, "cluster_id")?;
+    lock_cluster(tx, cluster).await?;
+    let mut freed = Freed::default();
+    set_gone(tx, cluster, instance, &mut freed).await?;
+    lower_usages(tx, cluster, freed).await?;
+    Ok(freed != Freed::default())
 }
 
 async fn lower_usages<B: Backend>(tx: &mut Tx<B>, cluster: ClusterId, freed: Freed) -> Result<(), StoreError> {

@@ -1,5 +1,6 @@
 //! MariaDB: one server, shared by every daemon of an installation.
 
+use std::future::Future;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use sqlx::mysql::{MySql, MySqlConnectOptions, MySqlConnection, MySqlDatabaseErro
 use sqlx::{ConnectOptions, Connection, Executor};
 use tokio::time::timeout;
 
-use crate::backend::{Backend, Columns, SqlStore, drive, values};
+use crate::backend::{Backend, Columns, SqlStore, drive, values, whole};
 use crate::connect::ConnectError;
 use crate::continuing;
 use crate::passing::Passing;
@@ -26,8 +27,8 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most connections of one process.
 const CONNECTIONS: u32 = 16;
 
-/// How long a migration waits for another one, in seconds.
-const MIGRATION_TIMEOUT: u32 = 60;
+/// How long a migration waits for another one.
+const MIGRATION_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// One migration of a database at a time. The lock that sqlx would take waits for -1 seconds, which means for ever
 /// to MySQL and not at all to MariaDB: there it is no lock. The names of locks are the whole server's.
@@ -72,6 +73,7 @@ impl Backend for MariaDbBackend {
         };
         match meaning {
             Meaning::Clash => Passing::Clash(error).into(),
+            Meaning::Blocked => Passing::Blocked(error).into(),
             Meaning::Lost => Passing::Lost(error).into(),
             Meaning::Passing => Passing::Other(error).into(),
             Meaning::Lasting => StoreError::Broken(error.into()),
@@ -86,6 +88,7 @@ drive!(rows MySqlRow);
 #[derive(Debug, PartialEq, Eq)]
 enum Meaning {
     Clash,
+    Blocked,
     Lost,
     Passing,
     Lasting,
@@ -94,8 +97,10 @@ enum Meaning {
 /// What an error number says.
 fn meaning(number: u16) -> Meaning {
     match number {
-        // Deadlock, lock wait timeout, record changed since it was read; a table changed by a migration.
-        1213 | 1205 | 1020 | 1412 | 1615 => Meaning::Clash,
+        // Deadlock, record changed since it was read; a table changed by a migration.
+        1213 | 1020 | 1412 | 1615 => Meaning::Clash,
+        // Lock wait timeout.
+        1205 => Meaning::Blocked,
         // Shutting down, aborted, killed (the connection, the statement), trouble on the network.
         1053 | 1152 | 1184 | 1927 | 1317 | 1158..=1161 => Meaning::Lost,
         // Too many connections (of all, of this user), this host blocked after too many errors; no room: the disk, a
@@ -139,8 +144,9 @@ impl MariaDbStore {
     pub async fn migrate(connection: &str) -> Result<(), ConnectError> {
         let mut connection = open(connection).await?;
         // It is given back when the session ends, whichever way that is.
-        let locked = MariaDbBackend::fetch(&mut connection, LOCK, values![MIGRATION_TIMEOUT]).await;
-        let locked = locked.map_err(unreachable)?;
+        let wait = values![whole(MIGRATION_TIMEOUT.as_secs()).map_err(ConnectError::Database)?];
+        let lock = async { MariaDbBackend::fetch(&mut connection, LOCK, wait).await.map_err(unreachable) };
+        let locked = answered(MIGRATION_TIMEOUT + MariaDbBackend::ANSWERS_WITHIN, lock).await?;
         if locked.first().map(|row| row.integer("locked")).transpose().map_err(unreachable)?.flatten() != Some(1) {
             return Err(ConnectError::Locked);
         }
@@ -154,19 +160,29 @@ impl MariaDbStore {
     /// Where the schema is.
     pub async fn schema_state(connection: &str) -> Result<SchemaState, ConnectError> {
         let mut connection = open(connection).await?;
-        let state = SchemaState::read::<MariaDbBackend>(&mut connection, &schema::mariadb()).await?;
-        connection.close().await.map_err(unreachable)?;
-        Ok(state)
+        let state = async {
+            let state = SchemaState::read::<MariaDbBackend>(&mut connection, &schema::mariadb()).await?;
+            connection.close().await.map_err(unreachable)?;
+            Ok(state)
+        };
+        answered(MariaDbBackend::ANSWERS_WITHIN, state).await
     }
 }
 
 /// A connection outside of any pool.
 async fn open(connection: &str) -> Result<MySqlConnection, ConnectError> {
     let options = options(connection)?;
-    match timeout(MariaDbBackend::ANSWERS_WITHIN, options.connect()).await {
-        Ok(opened) => opened.map_err(unreachable),
-        Err(_) => Err(ConnectError::Database(Passing::Silent(MariaDbBackend::ANSWERS_WITHIN).into())),
-    }
+    let opened = async { options.connect().await.map_err(unreachable) };
+    answered(MariaDbBackend::ANSWERS_WITHIN, opened).await
+}
+
+/// What comes within this time.
+pub(crate) async fn answered<T>(
+    within: Duration,
+    answer: impl Future<Output = Result<T, ConnectError>>,
+) -> Result<T, ConnectError> {
+    let silence = |_| Err(ConnectError::Database(Passing::Silent(within).into()));
+    timeout(within, answer).await.unwrap_or_else(silence)
 }
 
 pub(crate) fn unreachable(error: sqlx::Error) -> ConnectError {
@@ -179,7 +195,8 @@ mod tests {
 
     #[test]
     fn a_deadlock_is_run_again_and_a_duplicate_is_not() {
-        assert_eq!([1213, 1205, 1020].map(meaning), [Meaning::Clash, Meaning::Clash, Meaning::Clash]);
+        assert_eq!([1213, 1020].map(meaning), [Meaning::Clash, Meaning::Clash]);
+        assert_eq!(meaning(1205), Meaning::Blocked);
         assert_eq!([1927, 1053, 1160].map(meaning), [Meaning::Lost, Meaning::Lost, Meaning::Lost]);
         assert_eq!([1040, 1114].map(meaning), [Meaning::Passing, Meaning::Passing]);
         assert_eq!(meaning(1062), Meaning::Lasting);

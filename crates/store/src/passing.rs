@@ -4,7 +4,7 @@
 //! connection was lost: where that happened before COMMIT was sent, nothing was written; after it, nobody knows. So
 //! **every transaction may come twice**: it changes nothing the second time, or finds out that it has been there
 //! ([`Retries::lost`]) by an id or a token that nobody else has. A database that says nothing at all is not asked again
-//! here: whoever waits has waited for long enough.
+//! here, nor is one that has waited for a lock for seconds: whoever waits has waited for long enough.
 
 use std::time::Duration;
 
@@ -17,6 +17,9 @@ pub(crate) enum Passing {
     /// Another transaction was in the way.
     #[error("another transaction was in the way")]
     Clash(#[source] sqlx::Error),
+    /// Another transaction was in the way for too long.
+    #[error("another transaction did not end in time")]
+    Blocked(#[source] sqlx::Error),
     /// The connection was lost, or the server is about to end it.
     #[error("the connection was lost")]
     Lost(#[source] sqlx::Error),
@@ -42,9 +45,9 @@ impl Passing {
         }
     }
 
-    /// Whether an error is a clash.
-    pub(crate) fn is_clash(error: &StoreError) -> bool {
-        matches!(Self::of(error), Some(Self::Clash(_)))
+    /// Whether it is another transaction's doing, and not the connection's.
+    pub(crate) fn is_anothers(error: &StoreError) -> bool {
+        matches!(Self::of(error), Some(Self::Clash(_) | Self::Blocked(_)))
     }
 }
 
@@ -108,13 +111,24 @@ impl Retries {
 }
 
 /// Runs a transaction or a query, and again where that may help. With `or`, an error that is left after a connection was
-/// lost counts only if what follows finds nothing: the transaction may have been there before.
+/// lost counts only if what follows finds nothing: the transaction may have been there before. With `lost`, so does a
+/// result that says that there was nothing to do.
 macro_rules! retried {
     ($transaction:expr) => {{
         let mut retries = $crate::passing::Retries::default();
         loop {
             match $transaction.await {
                 Err(error) if retries.again(&error).await => {}
+                result => break result,
+            }
+        }
+    }};
+    ($transaction:expr, lost $nothing:literal => $found:expr) => {{
+        let mut retries = $crate::passing::Retries::default();
+        loop {
+            match $transaction.await {
+                Err(error) if retries.again(&error).await => {}
+                Ok($nothing) if retries.lost() => break $found,
                 result => break result,
             }
         }

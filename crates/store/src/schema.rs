@@ -27,12 +27,26 @@ macro_rules! migrations {
 
 /// SQLite's migrations.
 pub(crate) fn sqlite() -> Migrator {
-    migrations!("sqlite", 1 "0001_first", 2 "0002_projects", 3 "0003_grow_and_shrink", 4 "0004_upkeep")
+    migrations!(
+        "sqlite",
+        1 "0001_first",
+        2 "0002_projects",
+        3 "0003_grow_and_shrink",
+        4 "0004_upkeep",
+        5 "0005_live_clusters",
+    )
 }
 
 /// MariaDB's migrations.
 pub(crate) fn mariadb() -> Migrator {
-    migrations!("mariadb", 1 "0001_first", 2 "0002_projects", 3 "0003_grow_and_shrink", 4 "0004_upkeep")
+    migrations!(
+        "mariadb",
+        1 "0001_first",
+        2 "0002_projects",
+        3 "0003_grow_and_shrink",
+        4 "0004_upkeep",
+        5 "0005_live_clusters",
+    )
 }
 
 /// Where the schema of a database is, seen from this program.
@@ -49,7 +63,7 @@ pub enum SchemaState {
         /// The newest migration of this program.
         wanted: i64,
     },
-    /// A newer program migrated it, and took nothing away that this program needs.
+    /// A newer program migrated it, or is about to, and took nothing away that this program needs.
     Expanded {
         /// The newest migration of the database.
         found: i64,
@@ -63,7 +77,8 @@ pub enum SchemaState {
         /// The newest migration of this program.
         wanted: i64,
     },
-    /// A migration broke off half way, which only happens where changes of tables cannot be rolled back (MariaDB).
+    /// A migration is under way or broke off half way, which only shows where changes of tables cannot be rolled back
+    /// (MariaDB). One of a newer release that takes nothing away is no reason not to work: see `Expanded`.
     Broken {
         /// The migration.
         at: i64,
@@ -82,19 +97,21 @@ impl SchemaState {
         }
         let sql = "SELECT version, description, CASE WHEN success THEN 1 ELSE 0 END AS succeeded \
                    FROM _sqlx_migrations ORDER BY version";
-        let (mut done, mut contracted) = (BTreeSet::new(), false);
+        let (mut there, mut contracted) = (BTreeSet::new(), false);
         let wanted = migrator.iter().map(|migration| migration.version).max().unwrap_or_default();
         for row in B::fetch(connection, sql, values![]).await.map_err(failed)? {
             let version = row.integer("version").map_err(failed)?.unwrap_or_default();
-            if row.integer("succeeded").map_err(failed)? != Some(1) {
+            let name = row.text("description").map_err(failed)?.unwrap_or_default();
+            let newer = version > wanted;
+            contracted |= newer && contracts(&name);
+            // One of a newer release, under way or broken off half way, leaves all that this program needs.
+            if row.integer("succeeded").map_err(failed)? != Some(1) && (!newer || contracts(&name)) {
                 return Ok(Self::Broken { at: version });
             }
-            let name = row.text("description").map_err(failed)?.unwrap_or_default();
-            contracted |= version > wanted && contracts(&name);
-            done.insert(version);
+            there.insert(version);
         }
-        let missing = migrator.iter().any(|migration| !done.contains(&migration.version));
-        Ok(match done.last().copied() {
+        let missing = migrator.iter().any(|migration| !there.contains(&migration.version));
+        Ok(match there.last().copied() {
             None => Self::Absent,
             Some(found) if found > wanted && (contracted || missing) => Self::New { found, wanted },
             Some(found) if found > wanted => Self::Expanded { found, wanted },
@@ -103,16 +120,17 @@ impl SchemaState {
         })
     }
 
+    /// Whether this program works with it.
+    pub fn is_usable(self) -> bool {
+        matches!(self, Self::Current(_) | Self::Expanded { .. })
+    }
+
     /// An error unless this program works with it.
     pub(crate) fn require_usable(self) -> Result<(), ConnectError> {
-        match self {
-            Self::Current(_) => Ok(()),
-            Self::Expanded { .. } => {
-                tracing::info!("{self}");
-                Ok(())
-            }
-            _ => Err(ConnectError::Schema(self)),
+        if let Self::Expanded { .. } = self {
+            tracing::info!("{self}");
         }
+        if self.is_usable() { Ok(()) } else { Err(ConnectError::Schema(self)) }
     }
 }
 

@@ -7,6 +7,7 @@ use redtrove_core::TaskId;
 use redtrove_engine::ports::{Claimed, HIGHEST_SEEN, Lease, StoreError};
 
 use crate::backend::{Backend, SqlStore, printed, values, whole};
+use crate::debts::lock_cluster;
 use crate::rows;
 use crate::session::Tx;
 
@@ -58,6 +59,8 @@ const RELEASE: &str =
 const EXPIRE: &str = "UPDATE tasks SET lease_expires_at = NULL \
     WHERE lease_owner = ? AND state = 'running' AND lease_expires_at IS NOT NULL";
 
+const CLUSTER_OF: &str = "SELECT cluster_id FROM tasks WHERE id = ?";
+
 /// A claim whose answer was lost, so that nobody began.
 const UNCLAIM: &str = "UPDATE tasks SET lease_expires_at = NULL, attempt = attempt - 1 \
     WHERE id = ? AND lease_owner = ? AND lease_token = ? AND state = 'running'";
@@ -66,10 +69,10 @@ const HOLDS: &str = concat!("SELECT id FROM tasks WHERE ", fence!());
 
 const RAISE: &str = concat!("UPDATE tasks SET lease_token = ? WHERE ", fence!());
 
-/// A token that was written by a transaction whose end is not known, if there is one.
-pub(crate) type Doubt = Mutex<Option<u64>>;
+/// The tokens that were written by transactions whose ends are not known.
+pub(crate) type Doubt = Mutex<Vec<u64>>;
 
-fn doubted(doubt: &Doubt) -> MutexGuard<'_, Option<u64>> {
+fn doubted(doubt: &Doubt) -> MutexGuard<'_, Vec<u64>> {
     doubt.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -88,8 +91,8 @@ impl<B: Backend> SqlStore<B> {
         Ok(rows::time_or_null(&row, "due")?.map(|due| due.since(now)))
     }
 
-    /// See `Store::claim`. With a token in doubt, what that claimed is given back first: whoever runs the task with it,
-    /// if anybody does, finds the lease lost.
+    /// See `Store::claim`. With tokens in doubt, what one of them claimed is given back first: whoever runs the task with
+    /// it, if anybody does, finds the lease lost.
     pub(crate) async fn take_lease(
         &self,
         task: TaskId,
@@ -98,9 +101,14 @@ impl<B: Backend> SqlStore<B> {
         doubt: &Doubt,
     ) -> Result<Option<Claimed>, StoreError> {
         let mut tx = self.begin().await?;
-        let (now, doubtful) = (tx.now, *doubted(doubt));
-        if let Some(token) = doubtful {
-            tx.execute(UNCLAIM, values![printed(task), owner, whole(token)?]).await?;
+        let (now, doubtful) = (tx.now, doubted(doubt).clone());
+        if !doubtful.is_empty()
+            && let Some(row) = tx.one(CLUSTER_OF, values![printed(task)]).await?
+        {
+            lock_cluster(&mut tx, rows::parsed(&row, "cluster_id")?).await?;
+            for token in doubtful {
+                tx.execute(UNCLAIM, values![printed(task), owner, whole(token)?]).await?;
+            }
         }
         // A look first, so that the many who come too late write nothing. It decides nothing.
         let Some(row) = tx.one(MAY_CLAIM, values![printed(task), now, now]).await? else { return Ok(None) };
@@ -114,7 +122,7 @@ impl<B: Backend> SqlStore<B> {
         }
         let row = rows::present(tx.one(TASK, values![printed(task)]).await?, "task")?;
         let claimed = rows::task(&row)?;
-        *doubted(doubt) = Some(token);
+        doubted(doubt).push(token);
         tx.commit().await?;
         Ok(Some(Claimed {
             lease: Lease { task, cluster, token },
@@ -155,16 +163,16 @@ impl<B: Backend> SqlStore<B> {
         }
         let seen = whole(seen)?;
         let mut tx = self.begin().await?;
-        let doubtful = *doubted(doubt);
-        if let Some(token) = doubtful
-            && tx.one(HOLDS, values![printed(lease.task), whole(token)?]).await?.is_some()
-        {
-            return Ok(Lease { token, ..lease.clone() });
+        let doubtful = doubted(doubt).clone();
+        for token in doubtful {
+            if tx.one(HOLDS, values![printed(lease.task), whole(token)?]).await?.is_some() {
+                return Ok(Lease { token, ..lease.clone() });
+            }
         }
         tx.execute(HIGHER_TOKEN, values![seen, seen, printed(lease.cluster)]).await?;
         let token = read_token(&mut tx, lease.cluster).await?;
         held(tx.execute(RAISE, values![whole(token)?, printed(lease.task), whole(lease.token)?]).await?)?;
-        *doubted(doubt) = Some(token);
+        doubted(doubt).push(token);
         tx.commit().await?;
         Ok(Lease { token, ..lease.clone() })
     }

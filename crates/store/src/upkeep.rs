@@ -11,10 +11,11 @@ use redtrove_engine::ports::{
 };
 
 use crate::backend::{Backend, SqlStore, Value, printed, values};
+use crate::log::bury;
 use crate::passing::retried;
 use crate::rows::{self, instance_columns};
 
-const LOOKED: &str = "SELECT taken_at FROM leases WHERE name = 'monitor'";
+const LOOKED: &str = "SELECT taken_at, expires_at FROM leases WHERE name = 'monitor'";
 
 const SLOTS_SERVED: &str = "SELECT id, slots_served FROM clusters WHERE deleted = 0";
 
@@ -72,19 +73,15 @@ const BLAME: &str = "UPDATE instances SET fault = ?, updated = ? \
     WHERE id = ? AND lifecycle = 'building' AND fault IS NULL AND EXISTS \
     (SELECT 1 FROM clusters c WHERE c.id = instances.cluster_id AND c.task = 'NONE')";
 
-const BURY: &str = "UPDATE instances SET lifecycle = 'deleted', deleted_at = ?, updated = ? \
-    WHERE id = ? AND lifecycle <> 'deleted' AND EXISTS \
-    (SELECT 1 FROM clusters c WHERE c.id = instances.cluster_id AND c.deleted = 1)";
-
 #[async_trait]
 impl<B: Backend> Upkeep for SqlStore<B> {
     async fn watched(&self) -> Result<Watched, StoreError> {
-        let looked = match self.row(LOOKED, values![]).await? {
-            Some(row) => rows::time_or_null(&row, "taken_at")?,
-            None => None,
+        let (looked, until) = match self.row(LOOKED, values![]).await? {
+            Some(row) => (rows::time_or_null(&row, "taken_at")?, Some(rows::time(&row, "expires_at")?)),
+            None => (None, None),
         };
         // After what it is compared with: nobody has looked in the future.
-        Ok(Watched { now: self.clock().await?, looked })
+        Ok(Watched { now: self.clock().await?, looked, until })
     }
 
     async fn slots_served(&self) -> Result<BTreeMap<ClusterId, Option<u32>>, StoreError> {
@@ -160,7 +157,8 @@ impl<B: Backend> Upkeep for SqlStore<B> {
     }
 
     async fn amend(&self, amendment: &Amendment) -> Result<bool, StoreError> {
-        retried!(self.write_amendment(amendment))
+        // What an earlier run may have put right is right now, whoever did it.
+        retried!(self.write_amendment(amendment), lost false => Ok(true))
     }
 }
 
@@ -175,6 +173,8 @@ impl<B: Backend> SqlStore<B> {
 
     async fn write_orphans(&self, present: &BTreeSet<InstanceId>) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
+        // One at a time: two that add the same one would be in each other's way.
+        tx.execute(B::KEEP_LEASE, values!["orphans"]).await?;
         let rows = tx.rows(ORPHANS, values![]).await?;
         let known: BTreeSet<InstanceId> =
             rows.iter().map(|row| rows::parsed(row, "instance_id")).collect::<Result<_, _>>()?;
@@ -212,9 +212,12 @@ impl<B: Backend> SqlStore<B> {
             Amendment::Blame { instance } => {
                 tx.execute(BLAME, values![OPERATION_LOST, now, printed(*instance)]).await?
             }
-            Amendment::Bury { instance } => tx.execute(BURY, values![now, now, printed(*instance)]).await?,
+            Amendment::Bury { instance } => u64::from(bury(&mut tx, *instance).await?),
         };
+        if matched == 0 {
+            return Ok(false);
+        }
         tx.commit().await?;
-        Ok(matched > 0)
+        Ok(true)
     }
 }

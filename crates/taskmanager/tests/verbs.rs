@@ -5,6 +5,8 @@ mod tests {
     use std::path::{Path, PathBuf};
     use std::process::{Command, Output};
 
+    use sqlx::Connection;
+
     struct Desk {
         dir: tempfile::TempDir,
         config: PathBuf,
@@ -134,5 +136,33 @@ mod tests {
         assert_eq!(output.status.code(), Some(64));
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(text.contains("line 2") && text.contains("lease_second"), "{text}");
+    }
+
+    /// After the first step of an upgrade, when the doctor is the first to be asked.
+    #[tokio::test]
+    async fn the_doctor_looks_at_what_a_newer_release_has_migrated() {
+        let desk = Desk::migrated();
+        let (pki, out_dir) = (desk.path().join("pki"), desk.path());
+        let [pki, out_dir] = [pki.as_path(), out_dir].map(|path| path.to_str().unwrap());
+        assert!(desk.run(&["pki", "init", "--directory", pki]).status.success());
+        let issue = ["pki", "issue", "--role", "control", "--directory", pki, "--out-dir", out_dir];
+        assert!(desk.run(&issue).status.success());
+        std::fs::copy(desk.path().join("pki/ca.pem"), desk.path().join("ca.pem")).unwrap();
+        let sound = desk.run(&["doctor"]);
+        assert!(sound.status.success() && out(&sound).contains("nothing is wrong"), "{sound:?}");
+        let address = format!("sqlite://{}", desk.path().join("redtrove.db").display());
+        let mut database = sqlx::SqliteConnection::connect(&address).await.unwrap();
+        let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+                     VALUES (9000, '9000_more', TRUE, x'00', 0)";
+        sqlx::query(newer).execute(&mut database).await.unwrap();
+        let expanded = desk.run(&["doctor", "--json"]);
+        assert!(expanded.status.success() && out(&expanded).contains("\"findings\": []"), "{expanded:?}");
+        sqlx::query("UPDATE _sqlx_migrations SET description = '9000_contract_more' WHERE version = 9000")
+            .execute(&mut database)
+            .await
+            .unwrap();
+        let contracted = desk.run(&["doctor"]);
+        assert_eq!(contracted.status.code(), Some(1));
+        assert!(out(&contracted).contains("install the release"), "{contracted:?}");
     }
 }

@@ -131,7 +131,7 @@ fn sound() -> Picture {
     };
     let members = vec![member(1), member(2)];
     Picture {
-        watched: Watched { now: NOW, looked: Some(ago(5)) },
+        watched: Watched { now: NOW, looked: Some(ago(5)), until: None },
         machines: members.iter().map(|member| member.id).collect(),
         views: BTreeMap::from([(members[0].id, view(1)), (members[1].id, view(2))]),
         clusters: vec![(cluster, members)],

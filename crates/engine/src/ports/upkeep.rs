@@ -18,12 +18,15 @@ pub struct Watched {
     pub now: Timestamp,
     /// When a monitor began its last round; absent if there never was one.
     pub looked: Option<Timestamp>,
+    /// Until when a monitor has the right to look. One of a release that does not write when it looks has it, too.
+    pub until: Option<Timestamp>,
 }
 
 impl Watched {
     /// Since when nobody looks any more, if that is longer than `expiry`.
     pub fn ended(self, expiry: Duration) -> Option<Timestamp> {
-        self.looked.filter(|looked| self.now.since(*looked) > expiry)
+        let watched = self.until.is_some_and(|until| until > self.now);
+        self.looked.filter(|looked| !watched && self.now.since(*looked) > expiry)
     }
 }
 
@@ -91,8 +94,8 @@ pub enum Amendment {
         /// The instance.
         instance: InstanceId,
     },
-    /// The instance's cluster is deleted and its machine gone, and the instance is not deleted: it is from now on. Its
-    /// share of the quota is left to a recount.
+    /// The instance's cluster is deleted and its machine gone, and the instance is not deleted: it is from now on, with
+    /// all that belongs to it (see `Change::Gone`).
     Bury {
         /// The instance.
         instance: InstanceId,
@@ -120,7 +123,7 @@ pub trait Upkeep: Send + Sync + 'static {
     /// Every usage of quota that is not what the rows come to.
     async fn usage_differences(&self) -> Result<Vec<UsageDifference>, StoreError>;
 
-    /// Removed nodes whose instances left longer than `age` ago and that are not paid for.
+    /// Removed nodes that are not paid for and whose instances left, or that were owed for again, longer than `age` ago.
     async fn old_debts(&self, age: Duration) -> Result<Vec<NodeId>, StoreError>;
 
     /// Those of the given instances that no row knows.
@@ -134,4 +137,20 @@ pub trait Upkeep: Send + Sync + 'static {
 
     /// Puts something right; false if there is nothing to be put right.
     async fn amend(&self, amendment: &Amendment) -> Result<bool, StoreError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_the_right_to_look_is_looking() {
+        let (now, expiry) = (Timestamp(100_000), Duration::from_secs(60));
+        let looked = Some(Timestamp(30_000));
+        let ended = |looked, until| Watched { now, looked, until }.ended(expiry);
+        assert_eq!(ended(looked, Some(Timestamp(90_000))), looked);
+        assert_eq!(ended(looked, Some(Timestamp(100_001))), None, "it does not say when it looks");
+        assert_eq!(ended(Some(Timestamp(40_000)), None), None);
+        assert_eq!(ended(None, None), None, "nobody ever did");
+    }
 }

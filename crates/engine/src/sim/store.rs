@@ -133,8 +133,8 @@ impl Store for SimStore {
 
     async fn owe_again(&self, node: NodeId, debtors: &[InstanceId]) -> Result<(), StoreError> {
         let debtors = debtors.to_vec();
-        self.write(Call::write("owe_again"), move |tables, _| {
-            tables.owe_again(node, &debtors);
+        self.write(Call::write("owe_again"), move |tables, now| {
+            tables.owe_again(node, &debtors, now);
             Ok(())
         })
         .await

@@ -198,6 +198,9 @@ async fn the_doctor_finds_nothing_in_a_sound_world_and_a_machine_that_nobody_kno
     world.store.put_orphans(&[spec.id].into()).await.unwrap();
     tokio::time::sleep(Duration::from_secs(61)).await;
     let found = redtrove_engine::doctor::examine(&world, graces).await.unwrap();
+    sim.set_chaos(Chaos::FailForGood("destroy", Trouble::Transient));
+    let refused = redtrove_engine::doctor::mend(&sim.incarnation(), &found[0]).await.unwrap_err();
+    assert!(matches!(refused, redtrove_engine::doctor::DoctorError::Remove(_)), "who asked hears why: {refused}");
     assert!(redtrove_engine::doctor::mend(&world, &found[0]).await.unwrap(), "its time is over");
     assert_eq!(redtrove_engine::doctor::examine(&world, graces).await.unwrap(), []);
 }

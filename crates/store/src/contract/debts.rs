@@ -232,6 +232,24 @@ pub(super) async fn those_who_remember_owe_again(bed: Bed) {
     assert!(bed.removed(&cluster, 1).await.is_none(), "a node that was not removed is not owed for");
 }
 
+/// Who remembers again is not complained of because of the time before.
+pub(super) async fn what_is_owed_again_is_owed_since_then(bed: Bed) {
+    let cluster = bed.leaving(3, 3).await;
+    bed.changed(&cluster.lease, &[cluster.left(0)]).await;
+    let updated = async || bed.store.cluster(cluster.new.id).await.unwrap().unwrap().1[0].updated;
+    let left = updated().await;
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    bed.store.owe_again(cluster.nodes[0], &cluster.members).await.unwrap();
+    assert_eq!(updated().await, left, "it is owed for still");
+    bed.store.pay_debts(&[cluster.debt(0, 1), cluster.debt(0, 2)]).await.unwrap();
+    bed.store.owe_again(cluster.nodes[0], &cluster.members[..1]).await.unwrap();
+    assert_eq!(updated().await, left, "nobody owes");
+    bed.store.owe_again(cluster.nodes[0], &cluster.members[1..2]).await.unwrap();
+    assert!(updated().await > left, "it was paid for");
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    assert_eq!(bed.store.old_debts(Duration::ZERO).await.unwrap(), cluster.nodes[..1]);
+}
+
 pub(super) async fn a_held_back_machine_is_not_rubbish(bed: Bed) {
     let cluster = bed.leaving(4, 3).await;
     bed.changed(&cluster.lease, &[cluster.left(0), cluster.gone(0), cluster.left(3), cluster.gone(3)]).await;

@@ -1,9 +1,12 @@
 //! What looking after an installation reads and writes.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use redtrove_core::InstanceId;
 use redtrove_engine::ports::{Amendment, Change, Ending, Record};
+
+use tokio::task::JoinSet;
 
 use super::{Bed, LONG, success};
 
@@ -75,6 +78,23 @@ pub(super) async fn orphans_keep_the_time_of_their_first_look(bed: Bed) {
     assert!(now.len() == 2 && now.contains(known), "{now:?}");
     bed.store.put_orphans(&[].into()).await.unwrap();
     assert!(bed.store.orphans().await.unwrap().is_empty());
+}
+
+/// Two taskmanagers that look at the same time.
+pub(super) async fn racing_looks_at_orphans_agree(bed: Bed) {
+    for _ in 0..6 {
+        let present: BTreeSet<_> = (0..8).map(|_| InstanceId(bed.scattered())).collect();
+        let mut race = JoinSet::new();
+        for store in [&bed.store, &bed.second, &bed.store, &bed.second] {
+            let (store, present) = (store.clone(), present.clone());
+            race.spawn(async move { store.put_orphans(&present).await });
+        }
+        for result in race.join_all().await {
+            result.unwrap();
+        }
+        let orphans = bed.store.orphans().await.unwrap();
+        assert_eq!(orphans.iter().map(|orphan| orphan.instance).collect::<BTreeSet<_>>(), present);
+    }
 }
 
 pub(super) async fn instances_without_a_row_are_told_from_deleted_ones(bed: Bed) {

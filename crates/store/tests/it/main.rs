@@ -6,10 +6,12 @@
 #[cfg(test)]
 mod disk_full;
 mod fire;
+mod left_behind;
 mod mariadb;
 mod migration;
 mod proxy;
 mod sqlite;
+mod twice;
 
 use std::path::Path;
 

@@ -62,6 +62,26 @@ async fn what_is_written_at_the_same_time_does_not_deadlock() {
     assert_eq!(deadlocks, 0);
 }
 
+/// Whoever is in the way of a transaction for seconds is likely to stay there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lock_that_is_not_to_be_had_is_waited_for_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = MariaDb::start(dir.path()).unwrap();
+    let address = server.database("locked").unwrap();
+    migrate(&address).await.unwrap();
+    let store = connect(&address).await.unwrap();
+    assert!(store.take_monitor("tm-1", Duration::ZERO).await.unwrap());
+    let mut holder = sqlx::MySqlConnection::connect(&address).await.unwrap();
+    let held = "START TRANSACTION; UPDATE leases SET owner = 'somebody'";
+    sqlx::raw_sql(held).execute(&mut holder).await.unwrap();
+    let began = Instant::now();
+    let error = store.take_monitor("tm-1", Duration::ZERO).await.unwrap_err();
+    assert!(matches!(error, redtrove_engine::ports::StoreError::Unavailable(_)), "{error:?}");
+    assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
+    sqlx::raw_sql("ROLLBACK").execute(&mut holder).await.unwrap();
+    assert!(store.take_monitor("tm-1", Duration::ZERO).await.unwrap());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mariadb_is_migrated_by_one_at_a_time() {
     let dir = tempfile::tempdir().unwrap();

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use crate::newest;
 
 /// A cluster that is ready and one that is being built, as the first release wrote them.
-const FIRST_ROWS: &str = "
+pub(crate) const FIRST_ROWS: &str = "
 INSERT INTO datastores (id, name) VALUES ('00000000-0000-4000-8000-0000000000d1', 'redis');
 INSERT INTO datastore_versions (id, datastore_id, name, engine, active, is_default, settings) VALUES
     ('00000000-0000-4000-8000-0000000000e1', '00000000-0000-4000-8000-0000000000d1', '7.0', 'redis', 1, 1, '{}');
@@ -250,6 +250,28 @@ async fn a_dead_migration_gives_its_lock_to_the_next() {
     sqlx::raw_sql("COMMIT").execute(&mut reader).await.unwrap();
     migrations.join_next().await.unwrap().unwrap().unwrap();
     assert_eq!(schema_state(&address).await.unwrap(), SchemaState::Current(newest()));
+}
+
+/// Daemons may start while the next release migrates, and after it died of that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_newer_migration_under_way_keeps_nobody_from_starting_unless_it_takes_something_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = MariaDb::start(dir.path()).unwrap();
+    let address = server.database("under_way").unwrap();
+    migrate(&address).await.unwrap();
+    let mut connection = MySqlConnection::connect(&address).await.unwrap();
+    let begun = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)                  VALUES (9000, '9000_more', FALSE, 'x', -1)";
+    sqlx::raw_sql(begun).execute(&mut connection).await.unwrap();
+    let expanded = SchemaState::Expanded { found: 9000, wanted: newest() };
+    assert_eq!(schema_state(&address).await.unwrap(), expanded);
+    connect(&address).await.unwrap().now().await.unwrap();
+    let error = migrate(&address).await.unwrap_err();
+    assert!(error.to_string().contains("is another release's"), "{error}");
+
+    let contracts = "UPDATE _sqlx_migrations SET description = '9000_contract_more' WHERE version = 9000";
+    sqlx::raw_sql(contracts).execute(&mut connection).await.unwrap();
+    assert_eq!(schema_state(&address).await.unwrap(), SchemaState::Broken { at: 9000 });
+    assert!(connect(&address).await.is_err());
 }
 
 /// What every table looks like.

@@ -4,9 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Args;
-use redtrove_engine::World;
 use redtrove_engine::doctor::{Finding, Graces, examine, mend};
-use redtrove_store::SchemaState;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
@@ -30,12 +28,12 @@ pub struct DoctorArgs {
 /// Looks, and with `--fix` puts right. Success if nothing is wrong any more.
 pub(super) async fn run(config: &Config, args: &DoctorArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let schema = redtrove_store::schema_state(config.database.url()?.expose_secret()).await?;
-    if !matches!(schema, SchemaState::Current(_)) {
+    if !schema.is_usable() {
         // Nothing else can be looked at.
         let would_do = "nothing: daemons do not start before that is done";
         let found = json!({
             "kind": "schema", "cluster_id": null, "instance_id": null, "task_id": null,
-            "what": schema.to_string(), "would_do": would_do, "fixed": false,
+            "what": schema.to_string(), "would_do": would_do, "fixed": false, "error": null,
         });
         print(&[found], args, out)?;
         return Ok(ExitCode::from(EXIT_FOUND));
@@ -49,23 +47,16 @@ pub(super) async fn run(config: &Config, args: &DoctorArgs, out: &mut dyn Write)
     let mut told = Vec::new();
     let mut all_fixed = true;
     for finding in examine(&world, graces).await? {
-        let fixed = args.fix && treat(&world, &finding).await;
-        all_fixed &= fixed;
-        told.push(shown(&finding, fixed));
+        // One that cannot be put right does not keep the others.
+        let mended = if args.fix { mend(&world, &finding).await.map_err(anyhow::Error::from) } else { Ok(false) };
+        all_fixed &= matches!(mended, Ok(true));
+        told.push(shown(&finding, &mended));
     }
     print(&told, args, out)?;
     Ok(if all_fixed { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FOUND) })
 }
 
-/// One that cannot be put right does not keep the others.
-async fn treat(world: &World, finding: &Finding) -> bool {
-    mend(world, finding).await.unwrap_or_else(|error| {
-        tracing::warn!("{}: {error}", finding.what);
-        false
-    })
-}
-
-fn shown(finding: &Finding, fixed: bool) -> Value {
+fn shown(finding: &Finding, mended: &anyhow::Result<bool>) -> Value {
     json!({
         "kind": finding.kind,
         "cluster_id": finding.cluster,
@@ -73,7 +64,8 @@ fn shown(finding: &Finding, fixed: bool) -> Value {
         "task_id": finding.task,
         "what": finding.what,
         "would_do": finding.would_do,
-        "fixed": fixed,
+        "fixed": matches!(mended, Ok(true)),
+        "error": mended.as_ref().err().map(|error| format!("{error:#}")),
     })
 }
 
@@ -95,6 +87,9 @@ fn print(findings: &[Value], args: &DoctorArgs, out: &mut dyn Write) -> anyhow::
         }
         let done = if finding["fixed"] == true { "done" } else { "would do" };
         writeln!(out, "    {done:<9} {}", text("would_do"))?;
+        if let Some(error) = finding["error"].as_str() {
+            writeln!(out, "    {:<9} {error}", "failed")?;
+        }
     }
     Ok(())
 }

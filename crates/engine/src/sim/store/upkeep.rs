@@ -13,7 +13,7 @@ use crate::ports::{Amendment, OpenTask, Orphan, StoreError, Upkeep, UsageDiffere
 #[async_trait]
 impl Upkeep for SimStore {
     async fn watched(&self) -> Result<Watched, StoreError> {
-        self.read_at("watched", |tables, now| Watched { now, looked: tables.looked() }).await
+        self.read_at("watched", |tables, now| tables.watched(now)).await
     }
 
     async fn slots_served(&self) -> Result<BTreeMap<ClusterId, Option<u32>>, StoreError> {

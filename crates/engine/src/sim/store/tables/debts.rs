@@ -69,13 +69,16 @@ impl Tables {
         }
     }
 
-    pub(in crate::sim::store) fn owe_again(&mut self, node: NodeId, debtors: &[InstanceId]) {
+    pub(in crate::sim::store) fn owe_again(&mut self, node: NodeId, debtors: &[InstanceId], now: Timestamp) {
         let Some(removed) = self.removed.get_mut(&node) else { return };
         let rows = debtors.iter().filter_map(|id| self.instances.get(id)).map(|(_, instance)| instance);
         let able = rows.filter(|instance| instance.cluster == removed.cluster && is_inside(instance));
-        for instance in able {
-            removed.debtors.insert(instance.id);
+        removed.debtors.extend(able.map(|instance| instance.id));
+        if removed.paid.is_some() && !removed.debtors.is_empty() {
             removed.paid = None;
+            if let Some((_, instance)) = self.instances.get_mut(&removed.instance) {
+                instance.updated = now;
+            }
         }
     }
 

@@ -7,12 +7,12 @@ use redtrove_core::instance::{Instance, Lifecycle};
 use redtrove_core::{ClusterId, InstanceId, NodeId, ProjectId, Timestamp};
 
 use super::{Tables, size};
-use crate::ports::{Amendment, OPERATION_LOST, OpenTask, Orphan, Resource, TASK_ASTRAY, UsageDifference};
+use crate::ports::{Amendment, OPERATION_LOST, OpenTask, Orphan, Resource, TASK_ASTRAY, UsageDifference, Watched};
 use crate::task::TaskState;
 
 impl Tables {
-    pub(in crate::sim::store) fn looked(&self) -> Option<Timestamp> {
-        self.looked
+    pub(in crate::sim::store) fn watched(&self, now: Timestamp) -> Watched {
+        Watched { now, looked: self.looked, until: self.monitor.as_ref().map(|(_, ends)| *ends) }
     }
 
     pub(in crate::sim::store) fn slots_served(&self) -> BTreeMap<ClusterId, Option<u32>> {
@@ -131,9 +131,8 @@ impl Tables {
             }
             Amendment::Bury { instance } => {
                 let left = self.left_behind().iter().any(|left| left.id == *instance);
-                if left && let Some((_, instance)) = self.instances.get_mut(instance) {
-                    instance.lifecycle = Lifecycle::Deleted;
-                    instance.updated = now;
+                if left && let Some((project, _)) = self.instances.get(instance).cloned() {
+                    self.gone(&project, *instance, now);
                 }
                 left
             }
