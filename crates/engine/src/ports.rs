@@ -20,5 +20,7 @@ pub use quota::{Limits, Resource, Usage};
 pub use redtrove_core::Clock;
 pub use store::{NewVersion, Store, StoreError, SubmitError};
 pub use submission::{DeleteSubmitted, ENDED_BY_RESET, Growth, Joiner, NewCluster, NewInstance, NewTask};
-pub use upkeep::{Amendment, OPERATION_LOST, OpenTask, Orphan, TASK_ASTRAY, Upkeep, UsageDifference, Watched};
+pub use upkeep::{
+    Amendment, OPERATION_LOST, ORPHANS_ARE_SEEN_WITHIN, OpenTask, Orphan, TASK_ASTRAY, Upkeep, UsageDifference, Watched,
+};
 pub use work::{BegunStep, Change, Claimed, EndedStep, Ending, HIGHEST_SEEN, Lease, Outcome, Record, RemovedNode};

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use redtrove_core::instance::Instance;
-use redtrove_core::{ClusterId, InstanceId, NodeId, ProjectId};
+use redtrove_core::{ClusterId, InstanceId, NodeId, ProjectId, Timestamp};
 use redtrove_engine::ports::{
-    Amendment, OPERATION_LOST, OpenTask, Orphan, Resource, StoreError, TASK_ASTRAY, Upkeep, UsageDifference, Watched,
+    Amendment, OPERATION_LOST, ORPHANS_ARE_SEEN_WITHIN, OpenTask, Orphan, Resource, StoreError, TASK_ASTRAY, Upkeep,
+    UsageDifference, Watched,
 };
 
 use crate::backend::{Backend, SqlStore, Value, printed, values};
@@ -45,6 +46,11 @@ const KNOWN: &str = "SELECT id FROM instances WHERE id IN (?, ?, ?, ?, ?, ?, ?, 
 const KNOWN_PLACES: usize = 16;
 
 const ORPHANS: &str = "SELECT instance_id, first_seen FROM orphans ORDER BY instance_id";
+
+/// When orphans were last looked for.
+const LAST_LOOK: &str = "SELECT taken_at FROM leases WHERE name = 'orphans'";
+
+const LOOK: &str = "UPDATE leases SET taken_at = ? WHERE name = 'orphans'";
 
 const ADD_ORPHAN: &str = "INSERT INTO orphans (instance_id, first_seen) VALUES (?, ?)";
 
@@ -144,22 +150,30 @@ impl<B: Backend> Upkeep for SqlStore<B> {
     }
 
     async fn orphans(&self) -> Result<Vec<Orphan>, StoreError> {
+        let last = self.row(LAST_LOOK, values![]).await?;
+        let last = last.map(|row| rows::time_or_null(&row, "taken_at")).transpose()?.flatten();
         let rows = self.rows(ORPHANS, values![]).await?;
+        let now = self.clock().await?;
         let orphan = |row| {
-            Ok(Orphan { instance: rows::parsed(row, "instance_id")?, first_seen: rows::time(row, "first_seen")? })
+            let first_seen = if looks_go_on(last, now) { rows::time(row, "first_seen")? } else { now };
+            Ok(Orphan { instance: rows::parsed(row, "instance_id")?, first_seen })
         };
         rows.iter().map(orphan).collect()
     }
 
     async fn put_orphans(&self, present: &BTreeSet<InstanceId>) -> Result<(), StoreError> {
-        let known: BTreeSet<InstanceId> = self.orphans().await?.into_iter().map(|orphan| orphan.instance).collect();
-        if known == *present { Ok(()) } else { retried!(self.write_orphans(present)) }
+        retried!(self.write_orphans(present))
     }
 
     async fn amend(&self, amendment: &Amendment) -> Result<bool, StoreError> {
         // What an earlier run may have put right is right now, whoever did it.
         retried!(self.write_amendment(amendment), lost false => Ok(true))
     }
+}
+
+/// Whether somebody has looked for orphans until `now`. A clock that was set says nothing of how long they were seen.
+fn looks_go_on(last: Option<Timestamp>, now: Timestamp) -> bool {
+    last.is_some_and(|last| now.since(last).max(last.since(now)) <= ORPHANS_ARE_SEEN_WITHIN)
 }
 
 impl<B: Backend> SqlStore<B> {
@@ -175,12 +189,18 @@ impl<B: Backend> SqlStore<B> {
         let mut tx = self.begin().await?;
         // One at a time: two that add the same one would be in each other's way.
         tx.execute(B::KEEP_LEASE, values!["orphans"]).await?;
+        let last = tx.one(LAST_LOOK, values![]).await?;
+        let last = last.map(|row| rows::time_or_null(&row, "taken_at")).transpose()?.flatten();
         let rows = tx.rows(ORPHANS, values![]).await?;
-        let known: BTreeSet<InstanceId> =
+        let mut known: BTreeSet<InstanceId> =
             rows.iter().map(|row| rows::parsed(row, "instance_id")).collect::<Result<_, _>>()?;
-        for gone in known.difference(present) {
-            tx.execute(DROP_ORPHAN, values![printed(*gone)]).await?;
+        for id in known.clone() {
+            if !present.contains(&id) || !looks_go_on(last, tx.now) {
+                tx.execute(DROP_ORPHAN, values![printed(id)]).await?;
+                known.remove(&id);
+            }
         }
+        tx.execute(LOOK, values![tx.now]).await?;
         for new in present.difference(&known) {
             tx.execute(ADD_ORPHAN, values![printed(*new), tx.now]).await?;
         }

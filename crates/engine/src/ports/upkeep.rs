@@ -11,6 +11,9 @@ use super::quota::Resource;
 use super::store::StoreError;
 use crate::task::Task;
 
+/// How long nobody may look for orphans before those that are seen then count as seen for the first time.
+pub const ORPHANS_ARE_SEEN_WITHIN: Duration = Duration::from_secs(600);
+
 /// When members were last looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Watched {
@@ -129,10 +132,12 @@ pub trait Upkeep: Send + Sync + 'static {
     /// Those of the given instances that no row knows.
     async fn unknown_among(&self, ids: &[InstanceId]) -> Result<BTreeSet<InstanceId>, StoreError>;
 
-    /// What was last seen at the provider and is wanted by no row.
+    /// What was last seen at the provider and is wanted by no row. If nobody has looked for longer than
+    /// [`ORPHANS_ARE_SEEN_WITHIN`], all of it is seen for the first time now: who is warned has to be there.
     async fn orphans(&self) -> Result<Vec<Orphan>, StoreError>;
 
-    /// These, and no others, are there now and wanted by no row. Those that were known keep their time.
+    /// These, and no others, are there now and wanted by no row. Those that were known keep their time, see
+    /// [`Upkeep::orphans`].
     async fn put_orphans(&self, present: &BTreeSet<InstanceId>) -> Result<(), StoreError>;
 
     /// Puts something right; false if there is nothing to be put right.

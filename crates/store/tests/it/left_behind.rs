@@ -34,6 +34,12 @@ const OLD_MONITOR: &str =
 
 const OLD_MONITOR_ENDS: &str = "UPDATE leases SET expires_at = 2000 WHERE name = 'monitor'";
 
+/// A look at what nobody wants that was the last one for eleven minutes, or one by a clock that was ahead.
+const LONG_AGO: &str = "UPDATE leases SET taken_at = taken_at - 660000 WHERE name = 'orphans'; \
+    UPDATE orphans SET first_seen = first_seen - 1320000";
+const AHEAD: &str = "UPDATE leases SET taken_at = taken_at + 1320000 WHERE name = 'orphans'; \
+    UPDATE orphans SET first_seen = first_seen - 660000";
+
 async fn written(address: &str, sql: &'static str) {
     if address.starts_with("sqlite") {
         let mut connection = SqliteConnection::connect(address).await.unwrap();
@@ -87,4 +93,37 @@ async fn what_is_left_behind_in_mariadb_is_put_right() {
     let dir = tempfile::tempdir().unwrap();
     let server = MariaDb::start(dir.path()).unwrap();
     is_put_right(&server.database("left_behind").unwrap()).await;
+}
+
+async fn time_without_a_look_does_not_count(address: &str) {
+    migrate(address).await.unwrap();
+    let store = connect(address).await.unwrap();
+    let orphan: InstanceId = id("00000000-0000-4000-8000-0000000000a1");
+    let age = async || {
+        let seen = store.orphans().await.unwrap();
+        store.now().await.unwrap().since(seen[0].first_seen)
+    };
+    store.put_orphans(&[orphan].into()).await.unwrap();
+    for gap in [LONG_AGO, AHEAD] {
+        written(address, gap).await;
+        assert!(age().await < Duration::from_secs(60), "nobody was there to be warned");
+        store.put_orphans(&[orphan].into()).await.unwrap();
+        assert!(age().await < Duration::from_secs(60), "it is seen for the first time");
+    }
+    written(address, "UPDATE orphans SET first_seen = first_seen - 660000").await;
+    store.put_orphans(&[orphan].into()).await.unwrap();
+    assert!(age().await >= Duration::from_secs(660), "as long as somebody looks");
+}
+
+#[tokio::test]
+async fn sqlite_counts_only_time_in_which_somebody_looked() {
+    let directory = tempfile::tempdir().unwrap();
+    time_without_a_look_does_not_count(&format!("sqlite://{}", directory.path().join("redtrove.db").display())).await;
+}
+
+#[tokio::test]
+async fn mariadb_counts_only_time_in_which_somebody_looked() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = MariaDb::start(directory.path()).unwrap();
+    time_without_a_look_does_not_count(&server.database("looks").unwrap()).await;
 }

@@ -56,6 +56,8 @@ pub(in crate::sim) struct Tables {
     /// When the monitor's right was last taken or renewed.
     looked: Option<Timestamp>,
     orphans: BTreeMap<InstanceId, Timestamp>,
+    /// When they were last looked for.
+    orphans_looked: Option<Timestamp>,
     pub(in crate::sim) removed: BTreeMap<NodeId, Removed>,
     /// The mistake that this database is to make.
     pub(in crate::sim) mutation: Option<Mutation>,

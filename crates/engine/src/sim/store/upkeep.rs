@@ -51,7 +51,7 @@ impl Upkeep for SimStore {
     }
 
     async fn orphans(&self) -> Result<Vec<Orphan>, StoreError> {
-        self.read("orphans", |tables| tables.orphans()).await
+        self.read_at("orphans", |tables, now| tables.orphans(now)).await
     }
 
     async fn put_orphans(&self, present: &BTreeSet<InstanceId>) -> Result<(), StoreError> {

@@ -7,7 +7,10 @@ use redtrove_core::instance::{Instance, Lifecycle};
 use redtrove_core::{ClusterId, InstanceId, NodeId, ProjectId, Timestamp};
 
 use super::{Tables, size};
-use crate::ports::{Amendment, OPERATION_LOST, OpenTask, Orphan, Resource, TASK_ASTRAY, UsageDifference, Watched};
+use crate::ports::{
+    Amendment, OPERATION_LOST, ORPHANS_ARE_SEEN_WITHIN, OpenTask, Orphan, Resource, TASK_ASTRAY, UsageDifference,
+    Watched,
+};
 use crate::task::TaskState;
 
 impl Tables {
@@ -82,14 +85,23 @@ impl Tables {
         ids.iter().filter(|id| !self.instances.contains_key(id)).copied().collect()
     }
 
-    pub(in crate::sim::store) fn orphans(&self) -> Vec<Orphan> {
-        let orphan =
-            |(instance, first_seen): (&InstanceId, &Timestamp)| Orphan { instance: *instance, first_seen: *first_seen };
+    pub(in crate::sim::store) fn orphans(&self, now: Timestamp) -> Vec<Orphan> {
+        let goes_on = self.looks_go_on(now);
+        let orphan = |(instance, first_seen): (&InstanceId, &Timestamp)| Orphan {
+            instance: *instance,
+            first_seen: if goes_on { *first_seen } else { now },
+        };
         self.orphans.iter().map(orphan).collect()
     }
 
+    fn looks_go_on(&self, now: Timestamp) -> bool {
+        self.orphans_looked.is_some_and(|last| now.since(last) <= ORPHANS_ARE_SEEN_WITHIN)
+    }
+
     pub(in crate::sim::store) fn put_orphans(&mut self, present: &BTreeSet<InstanceId>, now: Timestamp) {
-        self.orphans.retain(|id, _| present.contains(id));
+        let goes_on = self.looks_go_on(now);
+        self.orphans.retain(|id, _| goes_on && present.contains(id));
+        self.orphans_looked = Some(now);
         for id in present {
             self.orphans.entry(*id).or_insert(now);
         }
