@@ -1,6 +1,7 @@
 //! The port: each method and the transaction or query behind it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -32,7 +33,7 @@ impl<B: Backend> Store for SqlStore<B> {
         cluster: ClusterId,
         task: &NewTask,
     ) -> Result<DeleteSubmitted, SubmitError> {
-        retried!(self.take_over(project, cluster, task))
+        retried!(self.take_over(project, cluster, task), or self.find_delete(task.id))
     }
 
     async fn grow_cluster(&self, growth: &Growth) -> Result<(Cluster, Vec<Instance>), SubmitError> {
@@ -78,7 +79,8 @@ impl<B: Backend> Store for SqlStore<B> {
         cluster: ClusterId,
         answer: Option<&KeptAnswer>,
     ) -> Result<Option<TaskId>, SubmitError> {
-        retried!(self.end_operation(project, cluster, answer), or self.find_reset(answer))
+        let meant = OnceLock::new();
+        retried!(self.end_operation(project, cluster, answer, &meant), or self.find_reset(answer, &meant))
     }
 
     async fn cluster(&self, id: ClusterId) -> Result<Option<(Cluster, Vec<Instance>)>, StoreError> {

@@ -3,6 +3,8 @@
 mod grow;
 mod shrink;
 
+use std::sync::OnceLock;
+
 use redtrove_core::cluster::ClusterTask;
 use redtrove_core::instance::Lifecycle;
 use redtrove_core::{ClusterId, InstanceId, ProjectId, TaskId, Timestamp};
@@ -122,12 +124,19 @@ impl<B: Backend> SqlStore<B> {
         Ok(self.row(TASK_THERE, values![printed(task)]).await?.map(drop))
     }
 
-    /// See `Store::reset_cluster`.
+    /// Whether a delete was taken, by the id of its task.
+    pub(crate) async fn find_delete(&self, task: TaskId) -> Result<Option<DeleteSubmitted>, StoreError> {
+        Ok(self.find_task(task).await?.map(|()| DeleteSubmitted::Taken))
+    }
+
+    /// See `Store::reset_cluster`. What the first run found is `meant`: if it was carried out, a later one must not end
+    /// the operation that was begun since.
     pub(crate) async fn end_operation(
         &self,
         project: &ProjectId,
         cluster: ClusterId,
         answer: Option<&KeptAnswer>,
+        meant: &OnceLock<Option<TaskId>>,
     ) -> Result<Option<TaskId>, SubmitError> {
         let mut tx = self.begin().await?;
         keep_answer(&mut tx, answer).await?;
@@ -135,24 +144,30 @@ impl<B: Backend> SqlStore<B> {
         // The row is held before it is read, so that the operation read is the one that is ended.
         let ours = || values![printed(cluster), project.as_str()];
         if tx.execute(HOLD_CLUSTER, ours()).await? == 0 {
-            return Err(SubmitError::NotFound);
+            // Or it was deleted since.
+            return meant.get().copied().ok_or(SubmitError::NotFound);
         }
         let row = rows::present(tx.one(FIND_OPERATION, ours()).await?, "cluster")?;
         let operation = rows::parsed_or_null(&row, "operation")?;
-        if operation.is_some() {
+        let meant = *meant.get_or_init(|| operation);
+        if meant.is_some() && meant == operation {
             tx.execute(RESET_CLUSTER, values![free, ENDED_BY_RESET, now, printed(cluster)]).await?;
             supersede(&mut tx, cluster, "superseded by a reset").await?;
             tx.execute(FAIL_BUILDING, values![ENDED_BY_RESET, now, printed(cluster)]).await?;
         }
         tx.commit().await?;
-        Ok(operation)
+        Ok(meant)
     }
 
-    /// Whether a reset with an answer to be kept was taken. It is not known any more what it ended.
-    pub(crate) async fn find_reset(&self, answer: Option<&KeptAnswer>) -> Result<Option<Option<TaskId>>, StoreError> {
+    /// Whether a reset with an answer to be kept was taken, and what it ended.
+    pub(crate) async fn find_reset(
+        &self,
+        answer: Option<&KeptAnswer>,
+        meant: &OnceLock<Option<TaskId>>,
+    ) -> Result<Option<Option<TaskId>>, StoreError> {
         let Some(answer) = answer else { return Ok(None) };
         let kept = self.read_answer(&answer.key.id).await?;
-        Ok((kept.as_ref() == Some(answer)).then_some(None))
+        Ok((kept.as_ref() == Some(answer)).then(|| meant.get().copied().flatten()))
     }
 }
 

@@ -15,18 +15,15 @@ use tokio::task::JoinSet;
 use crate::proxy::{Cut, Proxy};
 
 /// What cases are about that want to hear what nobody knows any more after an answer was lost, and why that does no harm.
-const WANT_TO_HEAR: [(&str, &str); 3] = [
-    ("the_leases_of_an_owner_expire_together", "how many leases a daemon's start let run out is a line of its log"),
-    ("operators::a_reset_of", "which task a reset ended is a line of the API's log"),
-    ("operators::a_reset_ends", "the same"),
-];
+const WANT_TO_HEAR: [(&str, &str); 1] =
+    [("the_leases_of_an_owner_expire_together", "how many leases a daemon's start let run out is a line of its log")];
 
 /// Cases in which several write at the same time: one of them may be cut three times in a row, which is one time more
 /// than a transaction is run again. These have the hammer.
 const RACES: [&str; 5] = ["racing", "at_once", "in_the_way", "flavors_are_replaced", "told_once_or_shown"];
 
 /// Where a database's server listens.
-fn server_of(address: &str) -> SocketAddr {
+pub(crate) fn server_of(address: &str) -> SocketAddr {
     address.split_once('@').unwrap().1.split_once('/').unwrap().0.parse().unwrap()
 }
 

@@ -11,6 +11,7 @@ mod mariadb;
 mod migration;
 mod proxy;
 mod sqlite;
+mod twice;
 
 use std::path::Path;
 
