@@ -77,7 +77,7 @@ impl<B: Backend> Drop for Session<B> {
         let Some(connection) = self.connection.take() else { return };
         match Handle::try_current() {
             Ok(runtime) if !self.unsure => {
-                runtime.spawn(timeout(B::ANSWERS_WITHIN, give_back::<B>(connection, self.open)));
+                runtime.spawn(give_back::<B>(connection, self.open));
             }
             // The server rolls back what is open on a connection that ends.
             _ => drop(connection.detach()),
@@ -86,12 +86,14 @@ impl<B: Backend> Drop for Session<B> {
 }
 
 /// Gives a connection back to its pool, as the pool would do it; but this may be given up, and the connection with it.
+/// One that is dropped without being detached would go back by itself, through the pool's own test.
 async fn give_back<B: Backend>(mut connection: PoolConnection<B::Db>, open: bool) {
-    if open && B::run(&mut connection, "ROLLBACK").await.is_err() {
+    if open && !matches!(timeout(B::ANSWERS_WITHIN, B::run(&mut connection, "ROLLBACK")).await, Ok(Ok(()))) {
         drop(connection.detach());
         return;
     }
-    connection.return_to_pool().await;
+    // Given up or not, it is no longer ours.
+    let _ = timeout(B::ANSWERS_WITHIN, connection.return_to_pool()).await;
 }
 
 /// A transaction that writes. It is rolled back unless it is committed.

@@ -4,13 +4,15 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use redtrove_engine::ports::StoreError;
+use redtrove_core::{ClusterId, TaskId};
+use redtrove_engine::ports::{Lease, StoreError};
 use redtrove_store::contract::{Bed, Case, cases, hammer};
 use redtrove_store::{connect, migrate};
 use redtrove_testkit::mariadb::MariaDb;
 use rustix::process::Signal;
 use sqlx::{AssertSqlSafe, Connection, MySqlConnection};
 use tokio::task::JoinSet;
+use uuid::Uuid;
 
 use crate::proxy::{Cut, Proxy};
 
@@ -147,4 +149,25 @@ async fn a_frozen_server_is_given_up_in_time_and_used_again() {
         answer.unwrap();
     }
     assert!(thawed.elapsed() < Duration::from_secs(20), "{:?}", thawed.elapsed());
+}
+
+/// Connections whose ROLLBACK is not answered are given up, and their places in the pool with them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rollback_that_is_not_answered_takes_no_connection_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = MariaDb::start(dir.path()).unwrap();
+    let address = server.database("mute").unwrap();
+    migrate(&address).await.unwrap();
+    let proxy = Proxy::mute(server_of(&address)).await;
+    let store = connect(&proxy.through(&address)).await.unwrap();
+    let (task, cluster) = (TaskId(Uuid::nil()), ClusterId(Uuid::nil()));
+    let lost = Lease { task, cluster, token: 1 };
+    for _ in 0..16 {
+        // Its transaction is undone after the answer.
+        assert!(matches!(store.renew(&lost, Duration::ZERO).await, Err(StoreError::LeaseLost)));
+    }
+    let began = Instant::now();
+    while store.now().await.is_err() {
+        assert!(began.elapsed() < Duration::from_secs(30), "no connection is to be had any more");
+    }
 }
