@@ -33,15 +33,14 @@ struct Started {
     at: Instant,
     /// How long after that it is started again at the earliest.
     pause: Duration,
-    /// When it was first seen to have ended.
-    ended: Option<Instant>,
+    /// When it was last seen alive. When it ended is not known: whoever looks may have been kept from it.
+    alive: Instant,
 }
 
 impl Started {
     /// The start after this one, at `now`; none if it is too early.
     fn again(self, now: Instant) -> Option<Self> {
-        let lived = self.ended.map_or(Duration::ZERO, |ended| ended.duration_since(self.at));
-        if lived >= LIVED {
+        if self.alive.duration_since(self.at) >= LIVED {
             return Some(Self::first(now));
         }
         let due = now.duration_since(self.at) >= self.pause;
@@ -49,7 +48,7 @@ impl Started {
     }
 
     fn first(now: Instant) -> Self {
-        Self { at: now, pause: PERIOD, ended: None }
+        Self { at: now, pause: PERIOD, alive: now }
     }
 }
 
@@ -92,12 +91,10 @@ fn pass(inner: &Inner, watched: &mut BTreeMap<InstanceId, Watched>) -> io::Resul
         if !known.process.is_some_and(Process::is_alive) {
             known.process = Agents::noted(&inner.layout, id);
         }
-        let ended = known.process.is_none().then(Instant::now);
-        if let Some(started) = &mut known.started {
-            started.ended = ended.map(|now| started.ended.unwrap_or(now));
-        }
-        if ended.is_some() {
-            missing.push(id);
+        match (&known.process, &mut known.started) {
+            (None, _) => missing.push(id),
+            (Some(_), Some(started)) => started.alive = Instant::now(),
+            (Some(_), None) => {}
         }
     }
     if missing.is_empty() {
@@ -172,7 +169,7 @@ mod tests {
         let mut started = Started::first(begin);
         let mut waited = Vec::new();
         for _ in 0..6 {
-            started.ended = Some(started.at + Duration::from_millis(50));
+            started.alive = started.at + Duration::from_millis(50);
             let due = (0..=200u32).map(|n| started.at + n * PERIOD / 10);
             let next = due.filter_map(|now| started.again(now)).next().expect("it is started again some time");
             waited.push((next.at - started.at).as_secs());
@@ -180,7 +177,9 @@ mod tests {
         }
         assert_eq!(waited, [1, 2, 4, 8, 10, 10]);
 
-        started.ended = Some(started.at + LIVED);
+        let looked_late = started.at + LIVED;
+        assert!(started.again(looked_late).is_none(), "nobody saw it live");
+        started.alive = started.at + LIVED;
         let now = started.at + LIVED;
         let next = started.again(now).expect("at once");
         assert_eq!((next.at, next.pause), (now, PERIOD));
