@@ -27,12 +27,26 @@ macro_rules! migrations {
 
 /// SQLite's migrations.
 pub(crate) fn sqlite() -> Migrator {
-    migrations!("sqlite", 1 "0001_first", 2 "0002_projects", 3 "0003_grow_and_shrink", 4 "0004_upkeep")
+    migrations!(
+        "sqlite",
+        1 "0001_first",
+        2 "0002_projects",
+        3 "0003_grow_and_shrink",
+        4 "0004_upkeep",
+        5 "0005_live_clusters",
+    )
 }
 
 /// MariaDB's migrations.
 pub(crate) fn mariadb() -> Migrator {
-    migrations!("mariadb", 1 "0001_first", 2 "0002_projects", 3 "0003_grow_and_shrink", 4 "0004_upkeep")
+    migrations!(
+        "mariadb",
+        1 "0001_first",
+        2 "0002_projects",
+        3 "0003_grow_and_shrink",
+        4 "0004_upkeep",
+        5 "0005_live_clusters",
+    )
 }
 
 /// Where the schema of a database is, seen from this program.
