@@ -13,6 +13,7 @@ use redtrove_store::{connect, migrate};
 use redtrove_testkit::mariadb::MariaDb;
 use sqlx::{Connection, MySqlConnection};
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 
 use crate::fire::server_of;
 use crate::migration::FIRST_ROWS;
@@ -75,12 +76,13 @@ async fn a_reset_that_comes_again_ends_what_it_was_meant_for() {
     let line = Line::new(&[Cut::AfterAndHold]).await;
     let (project, cluster): (ProjectId, ClusterId) = (id("project-a"), id(BUILT));
     let store = Arc::clone(&line.cut);
-    let reset = tokio::spawn(async move { store.reset_cluster(&id("project-a"), cluster, None).await });
+    let mut reset = JoinSet::new();
+    reset.spawn(async move { store.reset_cluster(&id("project-a"), cluster, None).await });
     line.until(cluster, ClusterTask::None).await;
     let next = delete("01900000-0000-7000-8000-000000000003");
     line.other.delete_cluster(&project, cluster, &next).await.unwrap();
     line.proxy.let_pass();
-    assert_eq!(reset.await.unwrap().unwrap(), Some(id::<TaskId>(BUILD)));
+    assert_eq!(reset.join_next().await.unwrap().unwrap().unwrap(), Some(id::<TaskId>(BUILD)));
     assert_eq!(line.other.cluster(cluster).await.unwrap().unwrap().0.operation, Some(next.id), "it goes on");
 }
 
@@ -90,7 +92,8 @@ async fn a_delete_that_comes_again_after_its_end_was_taken() {
     let cluster: ClusterId = id(READY);
     let task = delete("01900000-0000-7000-8000-000000000003");
     let (store, wanted) = (Arc::clone(&line.cut), task.clone());
-    let submitted = tokio::spawn(async move { store.delete_cluster(&id("project-a"), cluster, &wanted).await });
+    let mut submitted = JoinSet::new();
+    submitted.spawn(async move { store.delete_cluster(&id("project-a"), cluster, &wanted).await });
     line.until(cluster, ClusterTask::Deleting).await;
     let lease = line.other.claim(task.id, "tm-2", LONG).await.unwrap().unwrap().lease;
     let ending = Ending {
@@ -102,7 +105,7 @@ async fn a_delete_that_comes_again_after_its_end_was_taken() {
     };
     line.other.finish(&lease, &ending).await.unwrap();
     line.proxy.let_pass();
-    assert_eq!(submitted.await.unwrap().unwrap(), DeleteSubmitted::Taken);
+    assert_eq!(submitted.join_next().await.unwrap().unwrap().unwrap(), DeleteSubmitted::Taken);
 }
 
 /// The first run claimed, and the second did not: the third gives back what the first one has.
