@@ -127,10 +127,8 @@ async fn gives_up(world: &World, lease: &HeldLease, claimed: &Claimed) -> bool {
 
 /// Ends a task whose deadline has passed and that cannot be driven there, because of a mistake of ours.
 async fn give_up(world: &World, lease: &HeldLease, claimed: &Claimed) -> Result<(), StoreError> {
-    let instances = match world.store.cluster(claimed.task.cluster).await {
-        Ok(Some((_, instances))) => instances,
-        _ => Vec::new(),
-    };
+    let cluster = world.store.cluster(claimed.task.cluster).await?;
+    let instances = cluster.map_or_else(Vec::new, |(_, instances)| instances);
     let fault = Fault::internal(format!("not done within {} s, for an internal error", limit(claimed)));
     let ending = failure(&claimed.task, &instances, Failure { fault, members: Vec::new() }, Vec::new());
     world.store.finish(&lease.get(), &ending).await
