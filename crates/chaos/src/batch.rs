@@ -10,10 +10,12 @@ use redtrove_testkit::wait_for;
 use serde_json::Value;
 
 use crate::bed::Bed;
-use crate::trial::Trial;
+use crate::trial::{Left, Trial};
 
 /// From the last payment of a debt to the look that confirms it (65 s), and what it takes to pay and to look.
 const DEBTS_END_WITHIN: Duration = Duration::from_secs(65 + 40);
+/// How long a cluster that was in order before may take to show it again.
+const STILL_WITHIN: Duration = Duration::from_secs(10);
 /// How long a delete may take.
 const GONE_WITHIN: Duration = Duration::from_secs(60);
 /// How long the last of it may take to go: a machine that was made too late waits for the sweeper of orphans.
@@ -33,8 +35,13 @@ pub(crate) fn settle(bed: &Bed, trial: &Trial) -> Result<()> {
         Ok((left == 0).then_some(()))
     });
     settled.with_context(|| format!("{left} removed nodes of cluster {id} may be remembered"))?;
-    if let Some(members) = trial.members {
-        trial.cluster.wait_whole(bed.api(1)?, members, Duration::from_secs(10)).context("a minute later")?;
+    let api = bed.api(1)?;
+    match &trial.left {
+        Left::Whole(members) => drop(trial.cluster.wait_whole(api, *members, STILL_WITHIN).context("a minute later")?),
+        Left::AsBefore(before) => {
+            drop(trial.cluster.wait_as_before(api, before, STILL_WITHIN).context("a minute after it failed")?)
+        }
+        Left::Nothing => {}
     }
     Ok(())
 }

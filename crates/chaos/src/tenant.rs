@@ -109,6 +109,31 @@ impl Cluster {
         Ok((shown, views))
     }
 
+    /// Waits until those who were there before an operation that failed are as they were: ACTIVE, within each other's
+    /// reach, and of one mind that the slots are where they were.
+    pub(crate) fn wait_as_before(&self, api: &Client, before: &Before, within: Duration) -> Result<Shown> {
+        let mut last = String::new();
+        let same = wait_for("the members to be as they were", within, || match self.as_before(api, before) {
+            Ok(shown) => Ok(Some(shown)),
+            Err(why) => {
+                last = format!("{why:#}");
+                Ok(None)
+            }
+        });
+        same.with_context(|| format!("cluster {} is not as it was after {} s: {last}", self.id, within.as_secs()))
+    }
+
+    fn as_before(&self, api: &Client, before: &Before) -> Result<Shown> {
+        let shown = self.show(api)?;
+        for old in &before.shown.members {
+            let now = shown.members.iter().find(|member| member.id == old.id);
+            let is_same = now.is_some_and(|now| now.status == "ACTIVE" && now.ip == old.ip);
+            ensure!(is_same, "{old:?} is {now:?}");
+        }
+        before.check(&before.shown.views()?)?;
+        Ok(shown)
+    }
+
     /// Waits until it is gone.
     pub(crate) fn wait_gone(&self, api: &Client, within: Duration) -> Result<()> {
         let gone = wait_for("the cluster to be gone", within, || {
@@ -168,6 +193,38 @@ impl Shown {
     }
 }
 
+/// A cluster as it was before an operation.
+#[derive(Debug, Clone)]
+pub(crate) struct Before {
+    pub(crate) shown: Shown,
+    nodes: BTreeSet<NodeId>,
+    pub(crate) slots: BTreeMap<NodeId, SlotSet>,
+}
+
+impl Before {
+    /// Of a whole cluster, whose members agree.
+    pub(crate) fn of(shown: Shown, views: &Views) -> Self {
+        let nodes = views.iter().flatten().map(|line| line.id).collect();
+        Self { shown, nodes, slots: views.first().map(|view| slots(view)).unwrap_or_default() }
+    }
+
+    /// What the same members say now. They may know others, whom a grow that failed left behind, but not as owners.
+    fn check(&self, views: &Views) -> Result<()> {
+        for view in views {
+            let reached: BTreeSet<NodeId> =
+                view.iter().filter(|line| line.reach == Reach::Fine).map(|line| line.id).collect();
+            ensure!(reached.is_superset(&self.nodes), "a member reaches {reached:?}, before {:?}", self.nodes);
+            let own = view.iter().find(|line| line.myself).map(|line| line.id);
+            ensure!(own.is_some_and(|own| self.nodes.contains(&own)), "a member is {own:?}, none of those before");
+            let moves = view.iter().any(|line| !line.migrating.is_empty() || !line.importing.is_empty());
+            ensure!(!moves, "a slot is on the move");
+            let now = slots(view);
+            ensure!(now == self.slots, "slots moved: {now:?}, not {:?}", self.slots);
+        }
+        Ok(())
+    }
+}
+
 fn view(at: SocketAddrV4) -> Result<Vec<NodeLine>> {
     let client = redis::Client::open(format!("redis://{at}"))?;
     let mut connection = client.get_connection_with_timeout(NODE_ANSWERS_WITHIN)?;
@@ -206,4 +263,36 @@ fn check_agreement(views: &Views) -> Result<()> {
     let count: u32 = first.values().map(SlotSet::count).sum();
     ensure!(count == SLOTS, "{count} of {SLOTS} slots are owned");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What members that own the halves say, the last of them also of a joiner.
+    fn views(halves: [&str; 2], joiner: &str) -> Views {
+        let id = |n: u32| format!("{n:040x}");
+        let line = |n: u32, me: u32, owned: &str| {
+            let flags = if n == me { "myself,master" } else { "master" };
+            format!("{} 127.0.0.{n}:6379@16379 {flags} - 0 0 {n} connected {owned}\n", id(n))
+        };
+        let view = |me| line(1, me, halves[0]) + &line(2, me, halves[1]);
+        [view(1), view(2) + joiner].iter().map(|text| parse_nodes(text).unwrap()).collect()
+    }
+
+    #[test]
+    fn what_failed_leaves_slots_and_members_as_they_were() {
+        let shown = Shown { task: "NONE".to_owned(), fault: None, members: Vec::new() };
+        let halves = ["0-8191", "8192-16383"];
+        let before = Before::of(shown, &views(halves, ""));
+        let joiner = |owned| format!("{:040x} 127.0.0.3:6379@16379 master - 0 0 3 connected {owned}\n", 3);
+        before.check(&views(halves, "")).unwrap();
+        before.check(&views(halves, &joiner(""))).unwrap();
+        let why = |views| before.check(&views).unwrap_err().to_string();
+        assert!(why(views(["0-8190", "8192-16383"], &joiner("8191"))).contains("slots moved"));
+        assert!(why(views(["0-8191", "8192-16382"], "")).contains("slots moved"));
+        let mut forgotten = views(halves, "");
+        forgotten[0].pop();
+        assert!(why(forgotten).contains("reaches"));
+    }
 }

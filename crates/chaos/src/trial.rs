@@ -1,11 +1,10 @@
 //! One cell, from the cluster that is made for it to the moment when all is whole again.
 
-use std::collections::BTreeMap;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
-use redtrove_core::{InstanceId, NodeId, SlotSet};
+use redtrove_core::InstanceId;
 use redtrove_engine::task::{Task, TaskState};
 use redtrove_testkit::http::Answer;
 use redtrove_testkit::{pause, wait_for};
@@ -15,7 +14,7 @@ use crate::bed::{Bed, EVERY_SECOND, SYNCED};
 use crate::cell::{Cell, Operation, Victim};
 use crate::keys::Writer;
 use crate::strike::{Struck, Target};
-use crate::tenant::{Cluster, Shown, slots};
+use crate::tenant::{Before, Cluster, Shown, slots};
 
 /// Members of every cluster before the operation.
 pub(crate) const MEMBERS: usize = 3;
@@ -71,15 +70,23 @@ impl Seen {
 pub(crate) struct Trial {
     pub(crate) cluster: Cluster,
     pub(crate) seen: Seen,
-    /// How many members it has, if it is whole; none if it failed or is gone.
-    pub(crate) members: Option<usize>,
+    pub(crate) left: Left,
+}
+
+/// What is left of a cell's cluster.
+pub(crate) enum Left {
+    /// All of it, with so many members.
+    Whole(usize),
+    /// Its operation failed; those who were there before stay as they were.
+    AsBefore(Before),
+    /// Nothing that serves: it is gone, or was never made.
+    Nothing,
 }
 
 /// A cluster that is ready for an operation, and its tenant.
 struct Ready {
     cluster: Cluster,
-    before: Shown,
-    slots: BTreeMap<NodeId, SlotSet>,
+    before: Before,
     writer: Writer,
     leaver: Option<InstanceId>,
 }
@@ -103,17 +110,16 @@ pub(crate) fn run(bed: &Bed, cell: &Cell, name: &str) -> Result<Trial> {
 fn prepare(bed: &Bed, operation: Operation, name: &str, version: &str) -> Result<Ready> {
     let api = bed.api(1)?;
     let cluster = Cluster::create(api, name, version, MEMBERS)?;
-    let (mut before, mut views) = cluster.wait_whole(api, MEMBERS, MADE_WITHIN).context("before the operation")?;
+    let (mut shown, mut views) = cluster.wait_whole(api, MEMBERS, MADE_WITHIN).context("before the operation")?;
     let mut leaver = None;
     if operation == Operation::Shrink {
         // Somebody who owns no slots.
         cluster.grow(api, 1)?.expect_status(202)?;
-        (before, views) = cluster.wait_whole(api, MEMBERS + 1, MADE_WITHIN).context("before the operation")?;
-        leaver = before.members.last().map(|member| member.id);
+        (shown, views) = cluster.wait_whole(api, MEMBERS + 1, MADE_WITHIN).context("before the operation")?;
+        leaver = shown.members.last().map(|member| member.id);
     }
-    let slots = views.first().map(|view| slots(view)).unwrap_or_default();
-    let writer = Writer::start(before.addresses(), name)?;
-    Ok(Ready { cluster, before, slots, writer, leaver })
+    let writer = Writer::start(shown.addresses(), name)?;
+    Ok(Ready { cluster, before: Before::of(shown, &views), writer, leaver })
 }
 
 /// An operation that was asked for; a shrink is answered when it is accepted.
@@ -172,7 +178,7 @@ fn target(
 ) -> Result<Target> {
     let taskmanager = task.lease_owner.clone().unwrap_or_else(|| "taskmanager".to_owned());
     let mut members: Vec<InstanceId> = match ready {
-        Some(ready) => ready.before.members.iter().map(|member| member.id).collect(),
+        Some(ready) => ready.before.shown.members.iter().map(|member| member.id).collect(),
         None => Vec::new(),
     };
     if members.is_empty() || cell.operation == Operation::Grow {
@@ -234,29 +240,29 @@ fn finish(
         }
     }
     bed.wait_up()?;
-    let (outcome, members, keys) = match (task.state, cell.operation) {
+    let (outcome, left, keys) = match (task.state, cell.operation) {
         (TaskState::Succeeded, Operation::Delete) => {
             asked.cluster.wait_gone(bed.api(1)?, WHOLE_WITHIN)?;
-            (outcome, None, 0)
+            (outcome, Left::Nothing, 0)
         }
         (TaskState::Succeeded, operation) => {
             let members = if operation == Operation::Grow { MEMBERS + 1 } else { MEMBERS };
             let keys = check_whole(bed, &asked.cluster, ready, members)?;
-            (outcome, Some(members), keys)
+            (outcome, Left::Whole(members), keys)
         }
         _ => {
             let fault = task.fault.clone().unwrap_or_default();
             ensure!(!fault.is_empty(), "the operation failed and does not say why");
             ensure!(struck.is_some(), "the operation failed although nobody was hit: {fault}");
             ensure!(cell.operation != Operation::Delete, "a delete failed: {fault}");
-            let keys = check_failed(bed, &asked.cluster, ready)?;
-            (Outcome::Failed(fault), None, keys)
+            let (left, keys) = check_failed(bed, &asked.cluster, ready)?;
+            (Outcome::Failed(fault), left, keys)
         }
     };
     let ms = |length: Duration| u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
     let (ended_ms, whole_ms) = (ms(ended_after.saturating_duration_since(at)), ms(at.elapsed()));
     let seen = Seen { outcome, inside, ended_ms, whole_ms, attempts: task.attempt, keys };
-    Ok(Trial { cluster: asked.cluster, seen, members })
+    Ok(Trial { cluster: asked.cluster, seen, left })
 }
 
 /// Waits until the task has ended, and mends the accident when its time has come.
@@ -294,7 +300,7 @@ fn check_whole(bed: &Bed, cluster: &Cluster, ready: Option<Ready>, members: usiz
         return check_keys(writer, &shown);
     };
     let now = views.first().map(|view| slots(view)).unwrap_or_default();
-    ensure!(now == ready.slots, "slots moved: {:?}, not {:?}", now, ready.slots);
+    ensure!(now == ready.before.slots, "slots moved: {:?}, not {:?}", now, ready.before.slots);
     ready.writer.wait_for_more(30).context("after the operation")?;
     check_keys(ready.writer, &shown)
 }
@@ -307,34 +313,25 @@ fn check_keys(writer: Writer, shown: &Shown) -> Result<usize> {
 
 /// What failed says so: the cluster is idle with a fault, members of before are as they were and agree on whose slots
 /// are whose, those that were being made say why they are not there.
-fn check_failed(bed: &Bed, cluster: &Cluster, ready: Option<Ready>) -> Result<usize> {
+fn check_failed(bed: &Bed, cluster: &Cluster, ready: Option<Ready>) -> Result<(Left, usize)> {
     let api = bed.api(1)?;
-    let old: Vec<InstanceId> = ready.iter().flat_map(|ready| &ready.before.members).map(|member| member.id).collect();
-    let shown = wait_for("the members to be as they were", WHOLE_WITHIN, || {
-        let shown = cluster.show(api)?;
-        let well = |id: &InstanceId| shown.members.iter().any(|member| member.id == *id && member.status == "ACTIVE");
-        Ok(old.iter().all(well).then_some(shown))
-    })?;
+    let shown = match &ready {
+        Some(ready) => cluster.wait_as_before(api, &ready.before, WHOLE_WITHIN)?,
+        None => cluster.show(api)?,
+    };
     ensure!(shown.task == "NONE" && shown.fault.is_some(), "task {}, fault {:?}", shown.task, shown.fault);
-    let silent = shown.members.iter().find(|member| !old.contains(&member.id) && !member.has_fault);
+    let is_old = |id| ready.iter().flat_map(|ready| &ready.before.shown.members).any(|member| member.id == id);
+    let silent = shown.members.iter().find(|member| !is_old(member.id) && !member.has_fault);
     ensure!(silent.is_none(), "a member that was not made does not say so: {silent:?}");
-    let Some(ready) = ready else { return Ok(0) };
-    let mut last = String::new();
-    let as_before = wait_for("the slots to be where they were", WHOLE_WITHIN, || match ready.before.views() {
-        Ok(views) => Ok(views.iter().all(|view| slots(view) == ready.slots).then_some(())),
-        Err(why) => {
-            last = format!("{why:#}");
-            Ok(None)
-        }
-    });
-    as_before.with_context(|| last.clone())?;
+    let Some(ready) = ready else { return Ok((Left::Nothing, 0)) };
     ready.writer.wait_for_more(30).context("after the operation that failed")?;
-    check_keys(ready.writer, &ready.before)
+    let keys = check_keys(ready.writer, &ready.before.shown)?;
+    Ok((Left::AsBefore(ready.before), keys))
 }
 
 /// Grows a whole cluster by a member and has it leave again, in calm.
 pub(crate) fn grow_and_shrink(bed: &Bed, trial: &Trial) -> Result<()> {
-    let (Some(members), api) = (trial.members, bed.api(1)?) else { return Ok(()) };
+    let (&Left::Whole(members), api) = (&trial.left, bed.api(1)?) else { return Ok(()) };
     trial.cluster.grow(api, 1)?.expect_status(202)?;
     let (shown, _) = trial.cluster.wait_whole(api, members + 1, MADE_WITHIN).context("grown after the cell")?;
     let leaver = shown.members.last().context("nobody joined")?.id;
