@@ -39,12 +39,13 @@ pub(crate) struct Line {
 
 /// Reads the results of earlier runs, the newest of each cell; none where there is no file.
 pub(crate) fn read(path: &Path) -> Result<BTreeMap<Cell, Line>> {
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
     };
-    // A run that was killed may have left half a line at the end.
+    // A run that was killed may have left half a line, and half a letter at the end of it.
+    let text = String::from_utf8_lossy(&bytes);
     let lines = text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok());
     Ok(lines.map(|line| (line.cell.clone(), line)).collect())
 }
@@ -60,6 +61,27 @@ pub(crate) fn append(path: &Path, line: &Line) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn half_a_line_takes_nothing_else_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("results.jsonl");
+        let line = |cell: &str| Line {
+            cell: cell.parse().unwrap(),
+            verdict: Verdict::NotRun("not ready within …".to_owned()),
+            took_ms: 1,
+        };
+        let [one, half, next] = ["node", "redis", "agent"].map(|victim| line(&format!("grow/verify/{victim}/kill")));
+        append(&path, &one).unwrap();
+        append(&path, &half).unwrap();
+        let whole = fs::read(&path).unwrap();
+        // Within the last of its letters, which is three bytes long.
+        let end = whole.iter().rposition(|byte| *byte == 0xa6).unwrap();
+        fs::write(&path, &whole[..end]).unwrap();
+        append(&path, &next).unwrap();
+        let results = read(&path).unwrap();
+        assert_eq!(results.into_values().collect::<Vec<_>>(), [next, one]);
+    }
 
     #[test]
     fn the_newest_result_of_a_cell_counts_and_half_a_line_does_not() {
