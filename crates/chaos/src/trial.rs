@@ -234,7 +234,9 @@ fn finish(
         let answer = answer.join().map_err(|_| anyhow!("the request broke"))?;
         match (cell.victim, answer) {
             // Who was to answer may have been killed.
-            (Victim::Api, _) | (Victim::Database, Err(_)) => {}
+            (Victim::Api, _) => {}
+            // It may have broken off or come too late, but not with something else than JSON.
+            (Victim::Database, Err(error)) if !error.is::<serde_json::Error>() => {}
             (Victim::Database, Ok(answer)) if answer.status == 503 => {}
             (_, answer) => drop(answer?.expect_status(202).context("the request")?),
         }
