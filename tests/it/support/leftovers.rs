@@ -1,8 +1,11 @@
 //! What is left of clusters that were deleted: nothing.
 
 use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use redtrove_testkit::process::table::of_stack;
+use redtrove_testkit::wait_for;
 
 use super::world::World;
 
@@ -18,17 +21,13 @@ pub(crate) fn assert_none(world: &World) {
         .collect();
     assert!(processes.is_empty(), "processes are left: {processes:#?}");
 
+    // The row of a removed node goes a moment before its address. Sooner than a sweeper of orphans would take it away.
     let mut files = Vec::new();
-    for entry in fs::read_dir(world.layout().instances()).unwrap() {
-        let path = entry.unwrap().path();
-        if path.file_name().unwrap().to_str().unwrap().starts_with('.') {
-            // Half made, half removed, claims on addresses, locks.
-            files.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
-        } else {
-            files.push(path);
-        }
-    }
-    assert!(files.is_empty(), "files are left: {files:#?}");
+    let gone = wait_for("files to be gone", Duration::from_secs(5), || {
+        files = present(world);
+        Ok(files.is_empty().then_some(()))
+    });
+    assert!(gone.is_ok(), "files are left: {files:#?}");
 
     let database = world.database();
     for question in [
@@ -42,4 +41,18 @@ pub(crate) fn assert_none(world: &World) {
     ] {
         assert_eq!(database.number(question), 0, "{question}");
     }
+}
+
+fn present(world: &World) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(world.layout().instances()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap().to_str().unwrap().starts_with('.') {
+            // Half made, half removed, claims on addresses, locks.
+            files.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else {
+            files.push(path);
+        }
+    }
+    files
 }
