@@ -4,7 +4,7 @@
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use redtrove_testkit::{Process, logs};
+use redtrove_testkit::Process;
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -118,8 +118,7 @@ fn create_at_once(world: &World, name: &str) -> Cluster {
 
 fn was_brought(world: &World, cluster: &Cluster) -> bool {
     let words = format!("a message brought task {}", cluster.task);
-    let logs = world.log_files().into_iter().filter_map(|file| logs::read(&file).ok()).flatten();
-    logs.into_iter().any(|line| line.message.contains(&words))
+    world.logs().iter().flat_map(|log| &log.lines).any(|line| line.message.contains(&words))
 }
 
 /// The cluster was built without its message.

@@ -25,11 +25,9 @@ fn clusters_whose_makers_are_killed_at_ten_moments_are_made_all_the_same() {
     assert!(nodes >= 4, "only {nodes} nodes were known by their ids when everything was killed");
 
     let clusters: Vec<&Cluster> = rounds.iter().flat_map(|round| &round.clusters).collect();
-    for cluster in &clusters {
-        cluster.assert_slots_even();
-        cluster.delete();
-    }
+    clusters.iter().for_each(|cluster| cluster.assert_slots_even());
     world.check_logs(EXPECTED);
+    clusters.iter().for_each(|cluster| cluster.delete());
     clusters.iter().for_each(|cluster| cluster.wait_gone());
     leftovers::assert_none(&world);
     world.end(EXPECTED);

@@ -57,7 +57,7 @@ fn assert_secret(world: &World, tokens: &[&str]) {
 
     // Whoever looks finds them where they belong.
     assert!(tokens.iter().all(|token| holds(&world.layout().tokens(), token)));
-    let mut logs = world.log_files();
+    let mut logs: Vec<PathBuf> = world.logs().into_iter().map(|log| log.path).collect();
     logs.extend(world.guests().iter().map(|guest| guest.dir.join("node").join("redis.log")));
     assert!(logs.len() >= 4 && logs.iter().all(|log| log.is_file()), "{logs:?}");
     for secret in &secrets {

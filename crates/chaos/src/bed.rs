@@ -12,6 +12,7 @@ use redtrove_core::{ClusterId, InstanceId, ProjectId};
 use redtrove_engine::ports::Store;
 use redtrove_engine::task::{StepRecord, Task, TaskKind};
 use redtrove_testkit::http::Client;
+use redtrove_testkit::logs;
 use redtrove_testkit::stack::{Binaries, Bus, Db, Guest, Layout, State, guests, hold, supervise};
 use redtrove_testkit::{Process, Stack, StackOptions, wait_for};
 use serde_json::json;
@@ -153,26 +154,12 @@ impl Bed {
     /// Lines at ERROR and panics in the logs of the daemons and of the agents of present guests, except those about a
     /// database that was away.
     pub(crate) fn errors(&self) -> Result<Vec<String>> {
-        let mut logs = Vec::new();
-        for entry in fs::read_dir(self.layout.logs())? {
-            let path = entry?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if name.starts_with("api") || name.starts_with("taskmanager") {
-                logs.push((name, path));
-            }
-        }
-        for entry in fs::read_dir(self.layout.instances())? {
-            let (instance, path) = entry.map(|entry| (entry.file_name(), entry.path().join("agent.log")))?;
-            if path.is_file() {
-                logs.push((format!("agent of {}", instance.to_string_lossy()), path));
-            }
-        }
         let mut errors = Vec::new();
-        for (name, path) in logs {
-            let lines = redtrove_testkit::logs::read(&path)?.into_iter();
+        for log in logs::of_stack(&self.layout)? {
+            let lines = log.lines.iter();
             let bad = lines.filter(|line| line.level == "ERROR" || line.text.contains("panicked"));
             let bad = bad.filter(|line| !DATABASE_AWAY.iter().any(|words| line.text.contains(words)));
-            errors.extend(bad.map(|line| format!("{name}: {}", line.text)));
+            errors.extend(bad.map(|line| format!("{}: {}", log.path.display(), line.text)));
         }
         Ok(errors)
     }

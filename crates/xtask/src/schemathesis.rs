@@ -57,9 +57,10 @@ pub(crate) fn run_with(options: &SchemathesisOptions, daemons: Binaries, interru
     // One worker: Python's parser, which shows what failed, breaks when two threads are deep in it (CPython 3.11).
     command.args(["--workers", "1", "--continue-on-failure"]).stdin(Stdio::null()).current_dir(dir.path());
     let outcome = compile::run(&mut command, interrupt);
-    let complaints = logs::unexpected(&stack.layout().log("api"), &["STATIC TOKENS"])?;
+    let log = logs::read(&stack.layout().log("api"))?;
     stack.end()?;
     outcome?;
+    let complaints = logs::unexpected(&log, &["STATIC TOKENS"]);
     if let Some(first) = complaints.first() {
         bail!("the API logged {} lines that need a person, the first of them: {}", complaints.len(), first.text);
     }

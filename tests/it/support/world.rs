@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread::JoinHandle;
 
 use redtrove_testkit::http::Client;
 use redtrove_testkit::keystone::{TestKeystone, test_keystone};
-use redtrove_testkit::logs;
+use redtrove_testkit::logs::{self, Log};
 use redtrove_testkit::process::table::of_stack;
 use redtrove_testkit::rabbitmq::{TestVhost, test_vhost};
 use redtrove_testkit::stack::{Auth, Binaries, Bus, Guest, Layout, State, guests, hold, supervise};
@@ -172,15 +172,10 @@ impl World {
     }
 
     /// Every log there is: of daemons, and of the agents of present guests.
-    pub(crate) fn log_files(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(self.layout.logs()).unwrap();
-        let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
-        assert!(files.len() >= 2, "the api and a taskmanager write logs");
-        for entry in fs::read_dir(self.layout.instances()).unwrap() {
-            let log = entry.unwrap().path().join("agent.log");
-            files.extend(log.is_file().then_some(log));
-        }
-        files
+    pub(crate) fn logs(&self) -> Vec<Log> {
+        let logs = logs::of_stack(&self.layout).unwrap();
+        assert!(logs.len() >= 2, "the api and a taskmanager write logs");
+        logs
     }
 
     /// Fails if a daemon warned of something that the story did not bring about. Agents' logs go with their guests, so
@@ -188,9 +183,9 @@ impl World {
     pub(crate) fn check_logs(&self, expected: Expected<'_>) {
         let words: Vec<&str> = expected.iter().map(|(words, _)| *words).collect();
         let mut unexpected = Vec::new();
-        for file in self.log_files() {
-            let lines = logs::unexpected(&file, &words).unwrap();
-            unexpected.extend(lines.into_iter().map(|line| format!("{}: {}", file.display(), line.text)));
+        for Log { path, lines } in self.logs() {
+            let complaints = logs::unexpected(&lines, &words).into_iter();
+            unexpected.extend(complaints.map(|line| format!("{}: {}", path.display(), line.text)));
         }
         assert!(unexpected.is_empty(), "unexpected in the logs:\n{}", unexpected.join("\n"));
     }
@@ -223,8 +218,8 @@ impl Drop for World {
             return;
         }
         self.stop_supervisor();
-        for file in self.log_files() {
-            show_end(&file);
+        for log in logs::of_stack(&self.layout).unwrap_or_default() {
+            show_end(&log);
         }
         drop(self.stack.take());
         // The supervisor ends when the directory is gone.
@@ -233,11 +228,10 @@ impl Drop for World {
 }
 
 /// What a reader of a failed story needs of a log: all that is not at INFO, and the last lines.
-fn show_end(file: &Path) {
-    let lines = logs::read(file).unwrap_or_default();
-    let last = lines.len().saturating_sub(6);
-    eprintln!("--- {}", file.display());
-    for (_, line) in lines.iter().enumerate().filter(|(n, line)| *n >= last || line.level != "INFO") {
+fn show_end(log: &Log) {
+    let last = log.lines.len().saturating_sub(6);
+    eprintln!("--- {}", log.path.display());
+    for (_, line) in log.lines.iter().enumerate().filter(|(n, line)| *n >= last || line.level != "INFO") {
         eprintln!("{}", line.text.chars().take(300).collect::<String>());
     }
 }
