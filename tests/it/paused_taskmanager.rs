@@ -38,8 +38,10 @@ fn a_taskmanager_that_was_paused_past_its_lease_changes_nothing() {
         options.taskmanagers = 2;
         options.db = Db::MariaDb;
     });
-    let first = world.create("making-machines", 3);
-    pause(&world, &first, &first.task, 1);
+    let first = retried(&world, |world| {
+        let cluster = world.create("making-machines", 3);
+        (pause(world, &cluster, &cluster.task, 1) != Caught::TooLate, cluster)
+    });
     first.wait_active();
     first.assert_slots_even();
     first.delete();
@@ -47,7 +49,7 @@ fn a_taskmanager_that_was_paused_past_its_lease_changes_nothing() {
     for steps in MOMENTS_OF_A_CREATE {
         let cluster = retried(&world, |world| {
             let cluster = world.create("created", 3);
-            (pause(world, &cluster, &cluster.task, steps), cluster)
+            (pause(world, &cluster, &cluster.task, steps) == Caught::TakenOver, cluster)
         });
         cluster.wait_active();
         cluster.assert_slots_even();
@@ -59,7 +61,7 @@ fn a_taskmanager_that_was_paused_past_its_lease_changes_nothing() {
             let cluster = world.create("grown", 2);
             cluster.wait_active();
             cluster.grow(2);
-            (pause(world, &cluster, &operation(world, &cluster), steps), cluster)
+            (pause(world, &cluster, &operation(world, &cluster), steps) == Caught::TakenOver, cluster)
         });
         cluster.wait_members(4);
         cluster.delete();
@@ -76,7 +78,7 @@ fn a_taskmanager_that_was_paused_past_its_lease_changes_nothing() {
             let answer = std::thread::spawn(move || asked.shrink(&[leaver]));
             let paused = pause(world, &cluster, &operation(world, &cluster), steps);
             assert_eq!(answer.join().unwrap().status, 202);
-            (paused, cluster)
+            (paused == Caught::TakenOver, cluster)
         });
         cluster.wait_members(2);
         cluster.delete();
@@ -113,22 +115,32 @@ fn operation(world: &World, cluster: &Cluster) -> String {
     task.unwrap()
 }
 
-/// Pauses whoever works on a task when it has begun so many steps, until another one has ended it, and wakes it. False if
-/// the task was not caught in the middle.
-fn pause(world: &World, cluster: &Cluster, task: &str, steps: usize) -> bool {
+/// What a taskmanager that was paused was at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Caught {
+    /// Nothing any more: the task had ended.
+    TooLate,
+    /// A machine, which nobody else could get at before it was woken.
+    AtAMachine,
+    /// The task, which another one ended.
+    TakenOver,
+}
+
+/// Pauses whoever works on a task when it has begun so many steps, until another one has ended it, and wakes it.
+fn pause(world: &World, cluster: &Cluster, task: &str, steps: usize) -> Caught {
     let database = world.database();
     let owner = || database.text("SELECT lease_owner FROM tasks WHERE id = ?", task);
     let begun = || database.text("SELECT CAST(COUNT(*) AS CHAR) FROM task_steps WHERE task_id = ?", task);
     let lost = |name: &str| world.metric(name, "redtrove_tasks_lost_total").unwrap_or_default();
     let lost_before = DAEMONS.map(|name| (name, lost(name)));
     until("the task to be in the middle", || begun().is_some_and(|count| count.parse::<usize>().unwrap() >= steps));
-    let Some(name) = owner() else { return false };
+    let Some(name) = owner() else { return Caught::TooLate };
     let paused = world.daemon(&name);
     paused.signal(Signal::STOP).unwrap();
     let state = || database.text("SELECT state FROM tasks WHERE id = ?", task);
     if owner().as_deref() != Some(&*name) || state().as_deref() != Some("running") {
         paused.signal(Signal::CONT).unwrap();
-        return false;
+        return Caught::TooLate;
     }
     let finished = || Ok((state().as_deref() == Some("succeeded")).then_some(()));
     if wait_for("another one to finish", FINISHED_WITHIN, finished).is_err() {
@@ -137,7 +149,7 @@ fn pause(world: &World, cluster: &Cluster, task: &str, steps: usize) -> bool {
         cluster.wait_active();
         let attempt = database.text("SELECT CAST(attempt AS CHAR) FROM tasks WHERE id = ?", task);
         assert_ne!(attempt.as_deref(), Some("1"), "another one had claimed it");
-        return false;
+        return Caught::AtAMachine;
     }
     cluster.wait_active();
 
@@ -150,7 +162,7 @@ fn pause(world: &World, cluster: &Cluster, task: &str, steps: usize) -> bool {
     // Two rounds of the monitor and ten sweeps, in which it could still do something.
     at(Instant::now() + Duration::from_secs(2));
     assert_eq!(look(world, cluster), before, "the paused one changed something");
-    true
+    Caught::TakenOver
 }
 
 /// All that a late writer could change.
