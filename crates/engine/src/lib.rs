@@ -4,6 +4,7 @@
 //! sees. The engine knows the world only through its [`ports`].
 
 mod backoff;
+mod complaints;
 mod concurrent;
 mod counts;
 mod debts;

@@ -5,18 +5,17 @@
 
 mod slots;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use redtrove_core::instance::{Heard, Instance, RedisState};
-use redtrove_core::{ClusterId, InstanceId, NodeId, Timestamp};
+use redtrove_core::{ClusterId, InstanceId, NodeId, SlotSet, Timestamp};
 use tokio::sync::Notify;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::info;
 
+use crate::complaints::Complaints;
 use crate::concurrent::all_within;
-use crate::keeper::Chain;
 use crate::ports::{Guest, GuestError, GuestStatus, StoreError};
 use crate::{Options, Seen, World, debts};
 
@@ -29,8 +28,8 @@ const AT_THE_SAME_TIME: usize = 256;
 struct Memory {
     /// When the round began in which each member last answered.
     heard: HashMap<InstanceId, Timestamp>,
-    /// Clusters that lacked slots.
-    short: BTreeSet<ClusterId>,
+    /// What the clusters that lacked slots in the last round served.
+    lacking: BTreeMap<ClusterId, SlotSet>,
 }
 
 /// Watches until shutdown, whenever this engine holds the monitor's lease.
@@ -38,22 +37,20 @@ pub(crate) async fn run(world: &World, options: &Options, seen: &Seen, shutdown:
     let looked = Notify::new();
     let watch = async {
         let mut memory = Memory::default();
+        let mut complaints = Complaints::default();
         let mut ticks = interval(options.heartbeat);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            if let Err(error) = round(world, options, seen, &mut memory, &looked).await {
-                info!(error = %Chain(&error), "a round of the monitor failed: {}", Chain(&error));
-            }
+            complaints.hear("a round of the monitor", round(world, options, seen, &mut memory, &looked).await);
         }
     };
     // Beside the rounds: members that owe and do not answer must not keep others from being looked at.
     let settle = async {
+        let mut complaints = Complaints::default();
         loop {
             looked.notified().await;
-            if let Err(error) = debts::settle(world).await {
-                info!(error = %Chain(&error), "debts are not settled: {}", Chain(&error));
-            }
+            complaints.hear("settling of debts", debts::settle(world).await);
         }
     };
     // What a round has not written yet is asked again by the next monitor.
@@ -73,10 +70,25 @@ async fn round(
         seen.put_unserved(0);
         return Ok(());
     }
-    let watched = watch(world, options, seen, memory, lease).await;
+    let watched = tokio::select! {
+        watched = watch(world, options, seen, memory, lease) => watched,
+        () = keep(world, options, lease) => Ok(()),
+    };
     // Members that cannot be told of are no reason to leave others in debt.
     looked.notify_one();
     watched
+}
+
+/// Renews the right while a round takes longer than a heartbeat, as it does where thousands of members are silent. Ends
+/// when another has it.
+async fn keep(world: &World, options: &Options, lease: Duration) {
+    loop {
+        sleep(options.heartbeat).await;
+        // Of a database that does not answer the round hears by itself.
+        if let Ok(false) = world.store.take_monitor(&options.owner, lease).await {
+            return;
+        }
+    }
 }
 
 /// How long a member has to say how it is: half of the pause between two looks, a second at least. Whoever implements
@@ -98,9 +110,10 @@ async fn watch(
     let asked = instances.iter().map(|instance| ask(world, instance, limit)).collect();
     let answers = all_within(AT_THE_SAME_TIME, asked).await;
     let now = world.store.now().await?;
-    let changed = changes(&instances, &answers, &memory.heard, now);
+    let failed = failed_of(&instances, &answers);
+    let changed = changes(&instances, &answers, &failed, &memory.heard, now);
     let served = world.store.slots_served().await?;
-    let slots = slots::news(&instances, &answers, &served, &mut memory.short);
+    let slots = slots::news(&instances, &answers, &failed, &served, &mut memory.lacking);
     seen.put_unserved(slots::unserved(&served, &slots));
     let answered = instances.iter().zip(&answers).filter(|(_, answer)| heard(answer));
     let answered: HashMap<InstanceId, Timestamp> = answered.map(|(instance, _)| (instance.id, began)).collect();
@@ -140,34 +153,37 @@ fn heard(answer: &Result<GuestStatus, GuestError>) -> bool {
 fn changes(
     instances: &[Instance],
     answers: &[Result<GuestStatus, GuestError>],
+    failed: &Failed,
     last_heard: &HashMap<InstanceId, Timestamp>,
     now: Timestamp,
 ) -> Vec<(InstanceId, Heard)> {
-    let failed = failed_of(instances, answers);
     let news = instances.iter().zip(answers).filter_map(|(instance, answer)| {
-        let held_failed = match (failed.get(&instance.cluster), instance.node_id) {
-            (Some(failed), Some(node)) => failed.contains(&node),
-            _ => false,
-        };
         let since = last_heard.get(&instance.id).copied().unwrap_or(now);
-        let heard = hear(&instance.heard, answer, held_failed, since);
+        let heard = hear(&instance.heard, answer, failed.holds(instance), since);
         (heard != instance.heard).then_some((instance.id, heard))
     });
     news.collect()
 }
 
 /// The nodes of each cluster that are held for failed by most of its members that answer.
-fn failed_of(
-    instances: &[Instance],
-    answers: &[Result<GuestStatus, GuestError>],
-) -> HashMap<ClusterId, BTreeSet<NodeId>> {
+struct Failed(HashMap<ClusterId, BTreeSet<NodeId>>);
+
+impl Failed {
+    /// Whether the node of this instance is one of them.
+    fn holds(&self, instance: &Instance) -> bool {
+        let failed = self.0.get(&instance.cluster);
+        instance.node_id.is_some_and(|node| failed.is_some_and(|failed| failed.contains(&node)))
+    }
+}
+
+fn failed_of(instances: &[Instance], answers: &[Result<GuestStatus, GuestError>]) -> Failed {
     let mut heard_in: HashMap<ClusterId, Vec<&GuestStatus>> = HashMap::new();
     for (instance, answer) in instances.iter().zip(answers) {
         if let Ok(status) = answer {
             heard_in.entry(instance.cluster).or_default().push(status);
         }
     }
-    heard_in.iter().map(|(cluster, statuses)| (*cluster, held_failed(statuses))).collect()
+    Failed(heard_in.iter().map(|(cluster, statuses)| (*cluster, held_failed(statuses))).collect())
 }
 
 /// The nodes that more than half of those who answer hold for failed.

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use redtrove_core::TaskId;
 use tokio::time::sleep;
-use tracing::{error, info};
+use tracing::error;
 
 use crate::backoff::Backoff;
+use crate::complaints::Complaints;
 use crate::keeper::Chain;
 use crate::ports::StoreError;
 use crate::{Engine, Offered};
@@ -20,16 +21,14 @@ const A_MOMENT: Duration = Duration::from_millis(20);
 pub(crate) async fn run(engine: &Engine) {
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
     let mut unusable = HashSet::new();
+    let mut complaints = Complaints::default();
     while !engine.shutdown.is_cancelled() {
-        let pause = match sweep(engine, &mut unusable).await {
-            Ok(next) => {
+        let pause = match complaints.hear("looking for tasks", sweep(engine, &mut unusable).await) {
+            Some(next) => {
                 backoff.reset();
                 next
             }
-            Err(error) => {
-                info!(error = %Chain(&error), "looking for tasks failed: {}", Chain(&error));
-                engine.options.sweep_every.max(backoff.next(&*engine.world.clock))
-            }
+            None => engine.options.sweep_every.max(backoff.next(&*engine.world.clock)),
         };
         tokio::select! {
             biased;

@@ -1,12 +1,12 @@
 //! How many slots clusters serve, by what their members say.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use redtrove_core::instance::{Instance, RedisState};
 use redtrove_core::slots::SLOT_COUNT;
 use redtrove_core::{ClusterId, SlotSet};
 
-use super::{failed_of, heard};
+use super::{Failed, heard};
 use crate::ports::{GuestError, GuestStatus};
 
 const ALL: u32 = SLOT_COUNT as u32;
@@ -15,21 +15,19 @@ const ALL: u32 = SLOT_COUNT as u32;
 ///
 /// A member whose agent is silent may well serve: unless the others hold it for failed, nothing is known of the cluster
 /// then, and what was known stays. A slot that moves is seen at both members or at none, as they are not asked at the
-/// same moment: a cluster that lacks slots has to lack some in two rounds in a row; `short` are those of the last one.
+/// same moment: one is not served if nobody had it in two rounds in a row. `lacking` are the clusters that lacked slots in
+/// the last round, with those that they served.
 pub(super) fn news(
     instances: &[Instance],
     answers: &[Result<GuestStatus, GuestError>],
+    failed: &Failed,
     before: &BTreeMap<ClusterId, Option<u32>>,
-    short: &mut BTreeSet<ClusterId>,
+    lacking: &mut BTreeMap<ClusterId, SlotSet>,
 ) -> Vec<(ClusterId, u32)> {
-    let failed = failed_of(instances, answers);
     let mut served: HashMap<ClusterId, Option<SlotSet>> = HashMap::new();
     for (instance, answer) in instances.iter().zip(answers) {
         let slots = served.entry(instance.cluster).or_insert_with(|| Some(SlotSet::empty()));
-        let is_failed = match (failed.get(&instance.cluster), instance.node_id) {
-            (Some(failed), Some(node)) => failed.contains(&node),
-            _ => false,
-        };
+        let is_failed = failed.holds(instance);
         match answer {
             Ok(status) if status.redis == RedisState::Running && !is_failed => {
                 *slots = slots.take().map(|slots| slots.union(&status.slots));
@@ -38,15 +36,20 @@ pub(super) fn news(
             _ => *slots = None,
         }
     }
-    let counted = served.into_iter().filter_map(|(cluster, slots)| Some((cluster, slots?.count())));
-    let counted: BTreeMap<ClusterId, u32> = counted.collect();
-    let lacking = counted.iter().filter(|(_, count)| **count < ALL).map(|(cluster, _)| *cluster).collect();
-    let lacked = std::mem::replace(short, lacking);
-    let is_news = |(cluster, count): &(ClusterId, u32)| {
-        let known = before.get(cluster).copied();
-        known.is_some_and(|known| known != Some(*count)) && (*count == ALL || lacked.contains(cluster))
-    };
-    counted.into_iter().filter(is_news).collect()
+    let served: BTreeMap<ClusterId, SlotSet> =
+        served.into_iter().filter_map(|(id, slots)| Some((id, slots?))).collect();
+    let news = served.iter().filter_map(|(cluster, slots)| {
+        let count = match lacking.get(cluster) {
+            _ if slots.count() == ALL => ALL,
+            Some(last) => slots.clone().union(last).count(),
+            None => return None,
+        };
+        let known = before.get(cluster)?;
+        (*known != Some(count)).then_some((*cluster, count))
+    });
+    let news = news.collect();
+    *lacking = served.into_iter().filter(|(_, slots)| slots.count() < ALL).collect();
+    news
 }
 
 /// How many clusters do not serve all slots, once the news is known.
@@ -60,6 +63,7 @@ pub(super) fn unserved(before: &BTreeMap<ClusterId, Option<u32>>, news: &[(Clust
 mod tests {
     use redtrove_core::SlotRange;
 
+    use super::super::failed_of;
     use super::super::tests::{instance, running, silent};
     use super::*;
 
@@ -71,9 +75,9 @@ mod tests {
     fn rounds(rounds: &[[Result<GuestStatus, GuestError>; 3]]) -> Vec<Option<u32>> {
         let instances = [instance(1, 1), instance(2, 1), instance(3, 1)];
         let id = instances[0].cluster;
-        let (mut before, mut short) = (BTreeMap::from([(id, None)]), BTreeSet::new());
+        let (mut before, mut lacking) = (BTreeMap::from([(id, None)]), BTreeMap::new());
         let round = |answers: &[Result<GuestStatus, GuestError>; 3]| {
-            let news = news(&instances, answers, &before, &mut short);
+            let news = news(&instances, answers, &failed_of(&instances, answers), &before, &mut lacking);
             before.extend(news.iter().map(|(id, count)| (*id, Some(*count))));
             news.first().map(|(_, count)| *count)
         };
@@ -99,6 +103,14 @@ mod tests {
     fn a_slot_that_moves_between_two_answers_is_no_news() {
         let moving = [serving(0, 5460, &[]), serving(5462, 10922, &[]), serving(10923, 16383, &[])];
         assert_eq!(rounds(&[whole(), moving, whole()]), [Some(16_384), None, None]);
+    }
+
+    #[test]
+    fn another_slot_that_moves_in_each_round_is_no_news() {
+        let moving = |from, to| [serving(0, 5460, &[]), serving(from, to, &[]), serving(10923, 16383, &[])];
+        assert_eq!(rounds(&[whole(), moving(5462, 10922), moving(5461, 10921)]), [Some(16_384), None, None]);
+        let seen = rounds(&[whole(), moving(5462, 10922), moving(5462, 10921), moving(5462, 10921)]);
+        assert_eq!(seen, [Some(16_384), None, Some(16_383), Some(16_382)], "those that stay away are counted");
     }
 
     #[test]

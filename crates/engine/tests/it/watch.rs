@@ -6,7 +6,7 @@ use redtrove_core::instance::{Lifecycle, RedisState};
 use redtrove_core::status::{MemberStatus, member_status};
 use redtrove_engine::sim::{Chaos, Sim, Trouble};
 use redtrove_engine::task::TaskState;
-use redtrove_engine::{Engine, World};
+use redtrove_engine::{Engine, Options, World};
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::*;
@@ -154,6 +154,28 @@ async fn two_hundred_guests_half_of_them_silent_are_told_apart_within_two_heartb
     };
     tokio::select! {
         () = engine.run_monitor() => {}
+        () = watch => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_round_that_takes_longer_than_the_right_to_watch_keeps_it_and_is_written() {
+    let (sim, id) = formed(8, 2).await;
+    let monitor = |owner| {
+        let options = Options { heartbeat: Duration::from_secs(1), ..options(owner) };
+        Engine::new(sim.incarnation(), options, CancellationToken::new())
+    };
+    let (one, other) = (monitor("one"), monitor("other"));
+    let watch = async {
+        // As where thousands of members are silent; the right lasts three seconds.
+        sim.set_chaos(Chaos::Late("complete_instances", Duration::from_secs(5)));
+        tokio::time::sleep(Duration::from_secs(12)).await;
+        let members = instances(&sim, id).await;
+        assert!(members.iter().all(|member| member.heard.redis == RedisState::Running), "nobody wrote what it heard");
+    };
+    tokio::select! {
+        () = one.run_monitor() => {}
+        () = other.run_monitor() => {}
         () = watch => {}
     }
 }
