@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use redtrove_engine::ports::Resource;
 use redtrove_testkit::process::table::of_stack;
-use redtrove_testkit::wait_for;
+use redtrove_testkit::{wait_for, wait_until_well};
 use serde_json::Value;
 
 use crate::bed::Bed;
@@ -58,15 +58,7 @@ pub(crate) fn delete(bed: &Bed, trial: &Trial) -> Result<()> {
 
 /// Nothing is left of any cluster: no process, directory, address, row in use, quota, wake-up or lease.
 pub(crate) fn check_nothing_left(bed: &Bed) -> Result<()> {
-    let mut last = String::new();
-    let nothing = wait_for("nothing to be left", NOTHING_LEFT_WITHIN, || match nothing_left(bed) {
-        Ok(()) => Ok(Some(())),
-        Err(why) => {
-            last = format!("{why:#}");
-            Ok(None)
-        }
-    });
-    nothing.with_context(|| last.clone())?;
+    wait_until_well("nothing to be left", NOTHING_LEFT_WITHIN, || nothing_left(bed))?;
     check_doctor(bed)?;
     check_errors(bed)
 }

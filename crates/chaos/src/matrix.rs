@@ -110,8 +110,7 @@ fn everybody_was_hit(all: &[Cell], results: &BTreeMap<Cell, Line>) -> Result<()>
     let mut ways: BTreeMap<String, bool> = BTreeMap::new();
     for line in lines {
         let way = format!("{} {}", line.cell.victim.name(), line.cell.accident.name());
-        let is_missed = matches!(&line.verdict, Verdict::Well(seen) if !seen.is_hit());
-        *ways.entry(way).or_default() |= !is_missed;
+        *ways.entry(way).or_default() |= !line.verdict.is_missed();
     }
     let never: Vec<String> = ways.into_iter().filter(|(_, hit)| !hit).map(|(way, _)| way).collect();
     ensure!(never.is_empty(), "nobody was ever hit by: {}", never.join(", "));
@@ -121,7 +120,7 @@ fn everybody_was_hit(all: &[Cell], results: &BTreeMap<Cell, Line>) -> Result<()>
 fn report(ended: &[Line]) -> Result<()> {
     let broken: Vec<&Line> = ended.iter().filter(|line| matches!(line.verdict, Verdict::Broken { .. })).collect();
     let not_run = ended.iter().filter(|line| matches!(line.verdict, Verdict::NotRun(_))).count();
-    let missed = ended.iter().filter(|line| matches!(&line.verdict, Verdict::Well(seen) if !seen.is_hit())).count();
+    let missed = ended.iter().filter(|line| line.verdict.is_missed()).count();
     note(&format!("{} cells: {} broken, {not_run} not run, in {missed} nobody was hit", ended.len(), broken.len()));
     if !broken.is_empty() {
         bail!(
@@ -191,10 +190,14 @@ fn words(line: &Line) -> String {
                 Outcome::NoVictim => "nobody was there to be hit".to_owned(),
                 Outcome::NotReached => "the step was not taken".to_owned(),
             };
-            let place = if seen.inside { " in the step" } else { "" };
+            let hit = match (seen.is_hit(), seen.inside) {
+                (true, true) => ", hit in the step",
+                (true, false) => ", hit",
+                (false, _) => "",
+            };
             let seconds = |ms: u64| Duration::from_millis(ms).as_secs_f64();
             format!(
-                "{outcome}, hit{place}, ended after {:.1} s, whole after {:.1} s, {} claims, {} keys",
+                "{outcome}{hit}, ended after {:.1} s, whole after {:.1} s, {} claims, {} keys",
                 seconds(seen.ended_ms),
                 seconds(seen.whole_ms),
                 seen.attempts,

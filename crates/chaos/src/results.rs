@@ -28,6 +28,13 @@ pub(crate) enum Verdict {
     NotRun(String),
 }
 
+impl Verdict {
+    /// Whether it ended well and nobody was hit.
+    pub(crate) fn is_missed(&self) -> bool {
+        matches!(self, Self::Well(seen) if !seen.is_hit())
+    }
+}
+
 /// A cell and how it ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Line {

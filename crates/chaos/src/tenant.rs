@@ -9,7 +9,7 @@ use redtrove_core::topology::{NodeLine, Reach, parse_nodes};
 use redtrove_core::{ClusterId, InstanceId, NodeId, SlotSet};
 use redtrove_testkit::http::{Answer, Client};
 use redtrove_testkit::redis::PORT;
-use redtrove_testkit::wait_for;
+use redtrove_testkit::{wait_for, wait_until_well};
 use serde_json::{Value, json};
 
 /// All slots of a cluster.
@@ -87,15 +87,7 @@ impl Cluster {
     /// Waits until it is whole, with so many members: no task and no fault, every member ACTIVE, and all nodes agree
     /// that every slot is served and that they are the members.
     pub(crate) fn wait_whole(&self, api: &Client, members: usize, within: Duration) -> Result<(Shown, Views)> {
-        let mut last = String::new();
-        let whole = wait_for("the cluster to be whole", within, || match self.whole(api, members) {
-            Ok(seen) => Ok(Some(seen)),
-            Err(why) => {
-                last = format!("{why:#}");
-                Ok(None)
-            }
-        });
-        whole.with_context(|| format!("cluster {} is not whole after {} s: {last}", self.id, within.as_secs()))
+        wait_until_well(&format!("cluster {} to be whole", self.id), within, || self.whole(api, members))
     }
 
     fn whole(&self, api: &Client, members: usize) -> Result<(Shown, Views)> {
@@ -112,15 +104,7 @@ impl Cluster {
     /// Waits until those who were there before an operation that failed are as they were: ACTIVE, within each other's
     /// reach, and of one mind that the slots are where they were.
     pub(crate) fn wait_as_before(&self, api: &Client, before: &Before, within: Duration) -> Result<Shown> {
-        let mut last = String::new();
-        let same = wait_for("the members to be as they were", within, || match self.as_before(api, before) {
-            Ok(shown) => Ok(Some(shown)),
-            Err(why) => {
-                last = format!("{why:#}");
-                Ok(None)
-            }
-        });
-        same.with_context(|| format!("cluster {} is not as it was after {} s: {last}", self.id, within.as_secs()))
+        wait_until_well(&format!("cluster {} to be as it was", self.id), within, || self.as_before(api, before))
     }
 
     fn as_before(&self, api: &Client, before: &Before) -> Result<Shown> {

@@ -11,7 +11,7 @@ use redtrove_engine::ports::{
     UsageDifference, Watched,
 };
 
-use crate::backend::{Backend, SqlStore, Value, printed, values};
+use crate::backend::{Backend, RowOf, SqlStore, Value, printed, values};
 use crate::log::bury;
 use crate::passing::retried;
 use crate::rows::{self, instance_columns};
@@ -150,8 +150,7 @@ impl<B: Backend> Upkeep for SqlStore<B> {
     }
 
     async fn orphans(&self) -> Result<Vec<Orphan>, StoreError> {
-        let last = self.row(LAST_LOOK, values![]).await?;
-        let last = last.map(|row| rows::time_or_null(&row, "taken_at")).transpose()?.flatten();
+        let last = last_look::<B>(self.row(LAST_LOOK, values![]).await?)?;
         let rows = self.rows(ORPHANS, values![]).await?;
         let now = self.clock().await?;
         let orphan = |row| {
@@ -169,6 +168,10 @@ impl<B: Backend> Upkeep for SqlStore<B> {
         // What an earlier run may have put right is right now, whoever did it.
         retried!(self.write_amendment(amendment), lost false => Ok(true))
     }
+}
+
+fn last_look<B: Backend>(row: Option<RowOf<B>>) -> Result<Option<Timestamp>, StoreError> {
+    row.map_or(Ok(None), |row| rows::time_or_null(&row, "taken_at"))
 }
 
 /// Whether somebody has looked for orphans until `now`. A clock that was set says nothing of how long they were seen.
@@ -189,8 +192,7 @@ impl<B: Backend> SqlStore<B> {
         let mut tx = self.begin().await?;
         // One at a time: two that add the same one would be in each other's way.
         tx.execute(B::KEEP_LEASE, values!["orphans"]).await?;
-        let last = tx.one(LAST_LOOK, values![]).await?;
-        let last = last.map(|row| rows::time_or_null(&row, "taken_at")).transpose()?.flatten();
+        let last = last_look::<B>(tx.one(LAST_LOOK, values![]).await?)?;
         let rows = tx.rows(ORPHANS, values![]).await?;
         let mut known: BTreeSet<InstanceId> =
             rows.iter().map(|row| rows::parsed(row, "instance_id")).collect::<Result<_, _>>()?;

@@ -19,4 +19,4 @@ pub mod wait;
 
 pub use process::{Launch, Process};
 pub use stack::{Stack, StackOptions};
-pub use wait::{pause, wait_for};
+pub use wait::{pause, wait_for, wait_until_well};

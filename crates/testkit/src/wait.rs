@@ -24,6 +24,25 @@ pub fn wait_for<T>(reason: &str, within: Duration, mut condition: impl FnMut() -
     }
 }
 
+/// Tries again and again until `attempt` goes well, and gives up after `within`.
+///
+/// # Errors
+/// The last error of `attempt`, under a sentence with `reason`.
+pub fn wait_until_well<T>(reason: &str, within: Duration, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
+    let mut last = None;
+    let well = wait_for(reason, within, || match attempt() {
+        Ok(value) => Ok(Some(value)),
+        Err(error) => {
+            last = Some(error);
+            Ok(None)
+        }
+    });
+    well.map_err(|in_vain| match last {
+        Some(last) => last.context(in_vain.to_string()),
+        None => in_vain,
+    })
+}
+
 /// Lets `length` pass. For loops that look at something again and again; a test waits with [`wait_for`].
 #[expect(clippy::disallowed_methods, reason = "the one place where waiting is made of sleeping")]
 pub fn pause(length: Duration) {
@@ -34,7 +53,9 @@ pub fn pause(length: Duration) {
 mod tests {
     use std::time::Duration;
 
-    use super::wait_for;
+    use anyhow::bail;
+
+    use super::{wait_for, wait_until_well};
 
     #[test]
     fn the_value_comes_back_as_soon_as_it_is_there() {
@@ -57,5 +78,17 @@ mod tests {
         let error =
             wait_for::<()>("nothing", Duration::from_secs(600), || anyhow::bail!("broken")).expect_err("it fails");
         assert_eq!(error.to_string(), "broken");
+    }
+
+    #[test]
+    fn what_went_wrong_last_is_told_when_the_time_is_over() {
+        let mut attempts = 0;
+        let mut attempt = |good| {
+            attempts += 1;
+            if attempts < good { bail!("attempt {attempts}") } else { Ok(attempts) }
+        };
+        assert_eq!(wait_until_well("it to work", Duration::from_secs(20), || attempt(3)).expect("it works"), 3);
+        let error = wait_until_well("it to work", Duration::ZERO, || attempt(9)).expect_err("no time is left");
+        assert_eq!(format!("{error:#}"), "waited 0 s in vain for it to work: attempt 4");
     }
 }

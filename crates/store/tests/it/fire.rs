@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 
 use redtrove_core::{ClusterId, TaskId};
 use redtrove_engine::ports::{Lease, StoreError};
+use redtrove_store::connect;
 use redtrove_store::contract::{Bed, Case, cases, hammer};
-use redtrove_store::{connect, migrate};
-use redtrove_testkit::mariadb::MariaDb;
 use rustix::process::Signal;
 use sqlx::{AssertSqlSafe, Connection, MySqlConnection};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::proxy::{Cut, Proxy};
+use crate::server::Server;
 
 /// What cases are about that want to hear what nobody knows any more after an answer was lost, and why that does no harm.
 const WANT_TO_HEAR: [(&str, &str); 1] =
@@ -31,8 +31,7 @@ pub(crate) fn server_of(address: &str) -> SocketAddr {
 
 /// Every case, but that each second COMMIT is cut.
 async fn keeps_the_contract(cut: Cut) {
-    let dir = tempfile::tempdir().unwrap();
-    let server = MariaDb::start(dir.path()).unwrap();
+    let server = Server::start();
     let (mut failed, mut commits) = (Vec::new(), 0);
     let left_out = |case: &Case| {
         let wants = WANT_TO_HEAR.iter().any(|(words, _)| cut == Cut::After && case.name.contains(words));
@@ -42,8 +41,7 @@ async fn keeps_the_contract(cut: Cut) {
     for (part, some) in cases.chunks(4).enumerate() {
         let (mut running, mut names, mut proxies) = (JoinSet::new(), HashMap::new(), Vec::new());
         for (number, case) in some.iter().copied().enumerate() {
-            let address = server.database(&format!("case_{part}_{number}")).unwrap();
-            migrate(&address).await.unwrap();
+            let address = server.migrated(&format!("case_{part}_{number}")).await;
             let proxy = Proxy::start(server_of(&address), cut).await;
             let through = proxy.through(&address);
             proxies.push(proxy);
@@ -77,10 +75,8 @@ async fn a_commit_that_does_not_arrive_is_made_up_for() {
 /// Sixteen workers on a few clusters, while connections are killed all the time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_connections_leave_nothing_half_done() {
-    let dir = tempfile::tempdir().unwrap();
-    let server = MariaDb::start(dir.path()).unwrap();
-    let address = server.database("hammered").unwrap();
-    migrate(&address).await.unwrap();
+    let server = Server::start();
+    let address = server.migrated("hammered").await;
     let (store, second) = (connect(&address).await.unwrap(), connect(&address).await.unwrap());
     let bed = Bed::new(store, second).await;
     let mut hammered = JoinSet::new();
@@ -105,10 +101,8 @@ async fn killed_connections_leave_nothing_half_done() {
 /// when it answers, with as many connections as ever.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frozen_server_is_given_up_in_time_and_used_again() {
-    let dir = tempfile::tempdir().unwrap();
-    let server = MariaDb::start(dir.path()).unwrap();
-    let address = server.database("frozen").unwrap();
-    migrate(&address).await.unwrap();
+    let server = Server::start();
+    let address = server.migrated("frozen").await;
     let store = connect(&address).await.unwrap();
     let many = || {
         let mut asked = JoinSet::new();
@@ -154,10 +148,8 @@ async fn a_frozen_server_is_given_up_in_time_and_used_again() {
 /// Connections whose ROLLBACK is not answered are given up, and their places in the pool with them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rollback_that_is_not_answered_takes_no_connection_with_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let server = MariaDb::start(dir.path()).unwrap();
-    let address = server.database("mute").unwrap();
-    migrate(&address).await.unwrap();
+    let server = Server::start();
+    let address = server.migrated("mute").await;
     let proxy = Proxy::mute(server_of(&address)).await;
     let store = connect(&proxy.through(&address)).await.unwrap();
     let (task, cluster) = (TaskId(Uuid::nil()), ClusterId(Uuid::nil()));

@@ -1,15 +1,14 @@
 //! What no method of the store brings about, and another release, a mistake of ours or a hand in the database may.
 
-use std::str::FromStr;
 use std::time::Duration;
 
 use redtrove_core::{InstanceId, NodeId, Timestamp};
 use redtrove_engine::ports::Amendment;
 use redtrove_store::{connect, migrate};
-use redtrove_testkit::mariadb::MariaDb;
 use sqlx::{Connection, MySqlConnection, SqliteConnection};
 
-use crate::migration::FIRST_ROWS;
+use crate::migration::{FIRST_ROWS, id};
+use crate::server::Server;
 
 /// A deleted cluster left an instance behind, which owes for a removed node.
 const LEFT_BEHIND: &str = "
@@ -51,10 +50,6 @@ async fn written(address: &str, sql: &'static str) {
     }
 }
 
-fn id<T: FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
-    text.parse().unwrap()
-}
-
 async fn is_put_right(address: &str) {
     migrate(address).await.unwrap();
     written(address, FIRST_ROWS).await;
@@ -90,9 +85,8 @@ async fn what_is_left_behind_in_sqlite_is_put_right() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_left_behind_in_mariadb_is_put_right() {
-    let dir = tempfile::tempdir().unwrap();
-    let server = MariaDb::start(dir.path()).unwrap();
-    is_put_right(&server.database("left_behind").unwrap()).await;
+    let server = Server::start();
+    is_put_right(&server.database("left_behind")).await;
 }
 
 async fn time_without_a_look_does_not_count(address: &str) {
@@ -123,7 +117,6 @@ async fn sqlite_counts_only_time_in_which_somebody_looked() {
 
 #[tokio::test]
 async fn mariadb_counts_only_time_in_which_somebody_looked() {
-    let directory = tempfile::tempdir().unwrap();
-    let server = MariaDb::start(directory.path()).unwrap();
-    time_without_a_look_does_not_count(&server.database("looks").unwrap()).await;
+    let server = Server::start();
+    time_without_a_look_does_not_count(&server.database("looks")).await;
 }

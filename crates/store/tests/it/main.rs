@@ -10,6 +10,7 @@ mod left_behind;
 mod mariadb;
 mod migration;
 mod proxy;
+mod server;
 mod sqlite;
 mod twice;
 

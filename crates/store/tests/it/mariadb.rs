@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use redtrove_store::contract::{Bed, cases};
 use redtrove_store::{ConnectError, SchemaState, connect, migrate, schema_state};
-use redtrove_testkit::mariadb::MariaDb;
 use sqlx::Connection;
 use tokio::task::JoinSet;
 
 use crate::newest;
+use crate::server::Server;
 
 /// How often everything is written at the same time: a lock taken out of order shows in most rounds.
 const ROUNDS: usize = 4;
@@ -16,15 +16,14 @@ const ROUNDS: usize = 4;
 /// One server for all of it, as its start takes longer than every case: the cases side by side, by name.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mariadb_keeps_the_contract() {
-    let dir = tempfile::tempdir().unwrap();
-    let server = MariaDb::start(dir.path()).unwrap();
+    let server = Server::start();
     let mut failed = Vec::new();
     // A few at a time: each has the connections of two pools.
     for (part, some) in cases().chunks(4).enumerate() {
         let mut running = JoinSet::new();
         let mut names = std::collections::HashMap::new();
         for (number, case) in some.iter().copied().enumerate() {
-            let address = server.database(&format!("case_{part}_{number}")).unwrap();
+            let address = server.database(&format!("case_{part}_{number}"));
             let handle = running.spawn(async move {
                 migrate(&address).await.unwrap();
                 let (store, second) = (connect(&address).await.unwrap(), connect(&address).await.unwrap());
@@ -45,13 +44,11 @@ async fn mariadb_keeps_the_contract() {
 /// there to prevent it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_written_at_the_same_time_does_not_deadlock() {
-    let dir = tempfile::tempdir().unwrap();
-    let server = MariaDb::start(dir.path()).unwrap();
+    let server = Server::start();
     let case = cases().into_iter().find(|case| case.name == "debts::nobody_is_in_the_way_of_another").unwrap();
     let mut address = String::new();
     for round in 0..ROUNDS {
-        address = server.database(&format!("round_{round}")).unwrap();
-        migrate(&address).await.unwrap();
+        address = server.migrated(&format!("round_{round}")).await;
         let (store, second) = (connect(&address).await.unwrap(), connect(&address).await.unwrap());
         (case.run)(Bed::new(store, second).await).await;
     }
@@ -65,10 +62,8 @@ async fn what_is_written_at_the_same_time_does_not_deadlock() {
 /// Whoever is in the way of a transaction for seconds is likely to stay there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lock_that_is_not_to_be_had_is_waited_for_once() {
-    let dir = tempfile::tempdir().unwrap();
-    let server = MariaDb::start(dir.path()).unwrap();
-    let address = server.database("locked").unwrap();
-    migrate(&address).await.unwrap();
+    let server = Server::start();
+    let address = server.migrated("locked").await;
     let store = connect(&address).await.unwrap();
     assert!(store.take_monitor("tm-1", Duration::ZERO).await.unwrap());
     let mut holder = sqlx::MySqlConnection::connect(&address).await.unwrap();
@@ -84,9 +79,8 @@ async fn a_lock_that_is_not_to_be_had_is_waited_for_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mariadb_is_migrated_by_one_at_a_time() {
-    let dir = tempfile::tempdir().unwrap();
-    let server = MariaDb::start(dir.path()).unwrap();
-    let address = server.database("migrated").unwrap();
+    let server = Server::start();
+    let address = server.database("migrated");
     assert_eq!(schema_state(&address).await.unwrap(), SchemaState::Absent);
     let error = connect(&address).await.err().unwrap();
     assert!(error.to_string().contains("redtrove-taskmanager db migrate"), "{error}");

@@ -10,13 +10,13 @@ use redtrove_engine::Store;
 use redtrove_engine::ports::{Growth, Joiner, Limits, NewTask};
 use redtrove_engine::task::{TaskKind, TaskState};
 use redtrove_store::{SchemaState, connect, migrate, schema_state};
-use redtrove_testkit::mariadb::MariaDb;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, MySqlConnection, Row, SqlSafeStr, SqliteConnection};
 use tokio::task::JoinSet;
 
 use crate::newest;
+use crate::server::Server;
 
 /// A cluster that is ready and one that is being built, as the first release wrote them.
 pub(crate) const FIRST_ROWS: &str = "
@@ -70,7 +70,7 @@ fn first(sql: &'static str) -> Migrator {
     migrator
 }
 
-fn id<T: FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
+pub(crate) fn id<T: FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
     text.parse().unwrap()
 }
 
@@ -89,9 +89,8 @@ async fn sqlite_keeps_its_rows() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mariadb_keeps_its_rows() {
-    let dir = tempfile::tempdir().unwrap();
-    let server = MariaDb::start(dir.path()).unwrap();
-    let address = server.database("old").unwrap();
+    let server = Server::start();
+    let address = server.database("old");
     let mut connection = MySqlConnection::connect(&address).await.unwrap();
     let schema = first(include_str!("../../schema/mariadb/0001_first.sql"));
     schema.run_direct(None, &mut connection, false).await.unwrap();
@@ -168,9 +167,8 @@ async fn the_first_releases_statements_run_on_the_newest_schema() {
         sqlx::query(sql).execute(&mut connection).await.unwrap();
     }
 
-    let server = MariaDb::start(dir.path()).unwrap();
-    let address = server.database("newest").unwrap();
-    migrate(&address).await.unwrap();
+    let server = Server::start();
+    let address = server.migrated("newest").await;
     let mut connection = MySqlConnection::connect(&address).await.unwrap();
     sqlx::raw_sql(FIRST_ROWS).execute(&mut connection).await.unwrap();
     for sql in FIRST_STATEMENTS {
@@ -181,9 +179,8 @@ async fn the_first_releases_statements_run_on_the_newest_schema() {
 /// A migration may break off after each of its statements, with its row written: the next one goes on, to the same schema.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_migration_that_broke_off_is_continued() {
-    let dir = tempfile::tempdir().unwrap();
-    let server = MariaDb::start(dir.path()).unwrap();
-    let whole = server.database("whole").unwrap();
+    let server = Server::start();
+    let whole = server.database("whole");
     migrate(&whole).await.unwrap();
     let wanted = tables(&whole).await;
 
@@ -191,8 +188,7 @@ async fn a_migration_that_broke_off_is_continued() {
     let statements: Vec<&str> = sql.split_inclusive(";\n").collect();
     assert_eq!(statements.len(), 5);
     for broken_after in 0..=statements.len() {
-        let address = server.database(&format!("broken_{broken_after}")).unwrap();
-        migrate(&address).await.unwrap();
+        let address = server.migrated(&format!("broken_{broken_after}")).await;
         let mut connection = MySqlConnection::connect(&address).await.unwrap();
         let undo = "DROP TABLE forget_debts, removed_nodes; \
                     ALTER TABLE tasks DROP COLUMN params, DROP COLUMN verdict, DROP COLUMN verdict_by; \
@@ -210,8 +206,7 @@ async fn a_migration_that_broke_off_is_continued() {
         connect(&address).await.unwrap();
     }
 
-    let address = server.database("strange").unwrap();
-    migrate(&address).await.unwrap();
+    let address = server.migrated("strange").await;
     let mut connection = MySqlConnection::connect(&address).await.unwrap();
     let strange = "UPDATE _sqlx_migrations SET success = FALSE, checksum = 'x' WHERE version = 3";
     sqlx::raw_sql(strange).execute(&mut connection).await.unwrap();
@@ -222,9 +217,8 @@ async fn a_migration_that_broke_off_is_continued() {
 /// Who dies in the middle of a migration, with a statement under way, lets the next one in and does not spoil its work.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_migration_gives_its_lock_to_the_next() {
-    let dir = tempfile::tempdir().unwrap();
-    let server = MariaDb::start(dir.path()).unwrap();
-    let address = server.database("locked").unwrap();
+    let server = Server::start();
+    let address = server.database("locked");
     let mut connection = MySqlConnection::connect(&address).await.unwrap();
     let schema = first(include_str!("../../schema/mariadb/0001_first.sql"));
     schema.run_direct(None, &mut connection, false).await.unwrap();
@@ -255,10 +249,8 @@ async fn a_dead_migration_gives_its_lock_to_the_next() {
 /// Daemons may start while the next release migrates, and after it died of that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_newer_migration_under_way_keeps_nobody_from_starting_unless_it_takes_something_away() {
-    let dir = tempfile::tempdir().unwrap();
-    let server = MariaDb::start(dir.path()).unwrap();
-    let address = server.database("under_way").unwrap();
-    migrate(&address).await.unwrap();
+    let server = Server::start();
+    let address = server.migrated("under_way").await;
     let mut connection = MySqlConnection::connect(&address).await.unwrap();
     let begun = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)                  VALUES (9000, '9000_more', FALSE, 'x', -1)";
     sqlx::raw_sql(begun).execute(&mut connection).await.unwrap();

@@ -1,6 +1,5 @@
 //! What is run once more because nobody knows whether it was carried out, while others go on.
 
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,24 +8,19 @@ use redtrove_core::{ClusterId, ProjectId, RequestId, TaskId};
 use redtrove_engine::Store;
 use redtrove_engine::ports::{Amendment, DeleteSubmitted, Ending, NewTask, Outcome};
 use redtrove_engine::task::TaskKind;
-use redtrove_store::{connect, migrate};
-use redtrove_testkit::mariadb::MariaDb;
+use redtrove_store::connect;
 use sqlx::{Connection, MySqlConnection};
-use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use crate::fire::server_of;
-use crate::migration::FIRST_ROWS;
+use crate::migration::{FIRST_ROWS, id};
 use crate::proxy::{Cut, Proxy};
+use crate::server::Server;
 
 const READY: &str = "00000000-0000-4000-8000-0000000000c1";
 const BUILT: &str = "00000000-0000-4000-8000-0000000000c2";
 const BUILD: &str = "01900000-0000-7000-8000-000000000002";
 const LONG: Duration = Duration::from_hours(1);
-
-fn id<T: FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
-    text.parse().unwrap()
-}
 
 /// A database, a store whose connections are cut, and one of somebody else.
 struct Line {
@@ -34,21 +28,18 @@ struct Line {
     cut: Arc<dyn Store>,
     other: Arc<dyn Store>,
     address: String,
-    _server: MariaDb,
-    _dir: TempDir,
+    _server: Server,
 }
 
 impl Line {
     async fn new(cuts: &'static [Cut]) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let server = MariaDb::start(dir.path()).unwrap();
-        let address = server.database("twice").unwrap();
-        migrate(&address).await.unwrap();
+        let server = Server::start();
+        let address = server.migrated("twice").await;
         let mut connection = MySqlConnection::connect(&address).await.unwrap();
         sqlx::raw_sql(FIRST_ROWS).execute(&mut connection).await.unwrap();
         let proxy = Proxy::script(server_of(&address), cuts).await;
         let (cut, other) = (connect(&proxy.through(&address)).await.unwrap(), connect(&address).await.unwrap());
-        Self { proxy, cut, other, address, _server: server, _dir: dir }
+        Self { proxy, cut, other, address, _server: server }
     }
 
     /// Until the cluster is busy with this.
