@@ -55,13 +55,11 @@ impl Started {
 /// Until `shutdown`. The first look comes at once: agents may have ended while no taskmanager ran.
 pub(super) async fn run(inner: &Arc<Inner>, shutdown: CancellationToken) {
     let mut watched = BTreeMap::new();
-    let mut first = true;
     loop {
-        let (inner, free) = (Arc::clone(inner), first);
+        let inner = Arc::clone(inner);
         let look = tokio::task::spawn_blocking(move || {
             inner.agents.reap();
-            let looked = if free { free_addresses(&inner) } else { Ok(()) };
-            let looked = looked.and_then(|()| if inner.config.supervise { pass(&inner, &mut watched) } else { Ok(()) });
+            let looked = if inner.config.supervise { pass(&inner, &mut watched) } else { Ok(()) };
             (watched, looked)
         });
         let looked;
@@ -70,7 +68,6 @@ pub(super) async fn run(inner: &Arc<Inner>, shutdown: CancellationToken) {
             // The runtime is ending, or a look panicked: what was watched is found again.
             Err(error) => (BTreeMap::new(), Err(io::Error::other(error))),
         };
-        first = false;
         if let Err(error) = looked {
             tracing::warn!(error = %error, "cannot look after the guest agents");
         }
@@ -136,25 +133,6 @@ fn restart(inner: &Inner, id: InstanceId, known: &mut Watched) -> io::Result<()>
         tracing::warn!(instance.id = %id, agent.pid = agent.pid, "the guest agent of instance {id} had ended: started it again");
     } else {
         tracing::info!(instance.id = %id, agent.pid = agent.pid, "started the guest agent of instance {id}");
-    }
-    Ok(())
-}
-
-/// Frees the addresses of instances that never came to be: their taskmanager was killed, and if somebody still
-/// wants them they take another one. An instance that somebody is at is left alone.
-fn free_addresses(inner: &Inner) -> io::Result<()> {
-    for id in inner.claims.all()?.into_values() {
-        if fs::exists(inner.layout.instance(id))? || !inner.layout.retired(id)?.is_empty() {
-            continue;
-        }
-        let path = inner.layout.lock(id);
-        let Some(_lock) = lock::try_lock(&path)? else { continue };
-        if !fs::exists(inner.layout.instance(id))? && inner.layout.retired(id)?.is_empty() {
-            inner.claims.release(id)?;
-            if !fs::exists(inner.layout.new_instance(id))? {
-                fs::remove_file(path)?;
-            }
-        }
     }
     Ok(())
 }

@@ -283,22 +283,32 @@ async fn an_agent_that_ends_is_started_again_if_that_is_wanted() {
 }
 
 #[tokio::test]
-async fn addresses_of_instances_that_never_came_to_be_are_freed() {
+async fn addresses_that_are_held_stay_so_when_a_taskmanager_starts() {
     let world = World::new(12);
     let local = world.open(true);
-    let (wanted, lost) = (spec(121), spec(122));
-    local.ensure(&wanted).await.unwrap();
-    cut_short(&world, lost.id, "claimed");
+    let (stays, removed, begun) = (spec(121), spec(122), spec(123));
+    local.ensure(&stays).await.unwrap();
+    let address = ip(local.ensure(&removed).await.unwrap());
+    assert_eq!(local.destroy(removed.id, Keep::Address).await.unwrap(), Destroyed::Gone);
+    cut_short(&world, begun.id, "claimed");
+    let home = world.home(stays.id);
+    kill(agent_of(&home).await);
+
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
-    let (supervised, stopping) = (local.clone(), stop.clone());
+    let (supervised, stopping) = (world.open(true), stop.clone());
     tasks.spawn(async move { supervised.run_supervisor(stopping).await });
-    let freed = || (!world.root().join(".address/127.248.12.77").is_symlink()).then_some(());
-    wait_for("the address to be free", freed).await;
+    let looked = || (pids_in(&home.join("node/starts")).len() > 1).then_some(());
+    wait_for("the other instance to be looked after", looked).await;
     stop.cancel();
     tasks.join_all().await;
-    assert_eq!(local.list().await.unwrap(), [wanted.id]);
-    local.destroy(wanted.id, Keep::Nothing).await.unwrap();
+    let held = |address: &str| fs::read_link(world.root().join(".address").join(address)).ok();
+    assert_eq!(held(&address), Some(removed.id.to_string().into()), "whoever looks for its node there finds nobody");
+    assert_eq!(held("127.248.12.77"), Some(begun.id.to_string().into()), "whoever goes on with it keeps its address");
+    assert_eq!(local.list().await.unwrap(), [stays.id, removed.id, begun.id], "nothing is lost sight of");
+    for spec in [stays, removed, begun] {
+        local.destroy(spec.id, Keep::Nothing).await.unwrap();
+    }
     world.assert_empty();
 }
 
