@@ -9,6 +9,7 @@ use std::net::SocketAddrV4;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
+use redtrove_core::slots::divide;
 use redtrove_core::status::MemberStatus;
 use redtrove_core::{ClusterId, TaskId};
 use redtrove_engine::Clock as _;
@@ -44,6 +45,7 @@ fn a_cluster_forms_and_is_watched_over_real_links() {
     assert_let_in_after_complete(&control, &hosts, cluster, task);
     assert_served_everywhere(&hosts);
     assert_cut_off_and_back(&control, &hosts, cluster);
+    assert_without_a_majority(&control, &hosts, cluster);
 
     for (instance, ..) in control.members(cluster) {
         let lines = logs::read(&root.join(instance.id.to_string()).join("agent.log")).unwrap();
@@ -128,5 +130,21 @@ fn assert_cut_off_and_back(control: &Control, hosts: &Hosts, cluster: ClusterId)
 
     hosts.set_cable(1, "up");
     until("the member to be back", || all_active(control, cluster));
+    assert_served_everywhere(hosts);
+}
+
+/// Of three masters one is left, whom nobody can tell that the others failed: it answers CLUSTERDOWN and says so.
+fn assert_without_a_majority(control: &Control, hosts: &Hosts, cluster: ClusterId) {
+    until("all slots to be known to be served", || control.slots_served(cluster) == Some(16_384));
+    hosts.set_cable(1, "down");
+    hosts.set_cable(2, "down");
+    let left = control.members(cluster).iter().position(|(instance, ..)| instance.ip == Some(hosts.address(0)));
+    let own = divide(Hosts::COUNT).unwrap()[left.expect("a member is on the first host")];
+    until("the slots of the one that is left to be known to be refused", || {
+        control.slots_served(cluster) == Some(16_384 - u32::from(own.count()))
+    });
+    hosts.set_cable(1, "up");
+    hosts.set_cable(2, "up");
+    until("all to be well again", || all_active(control, cluster) && control.slots_served(cluster) == Some(16_384));
     assert_served_everywhere(hosts);
 }

@@ -122,6 +122,11 @@ impl SlotSet {
         Self(Box::new([0; 256]))
     }
 
+    /// All 16384 slots.
+    pub fn all() -> Self {
+        Self(Box::new([u64::MAX; 256]))
+    }
+
     /// Adds every slot of `range`.
     pub fn insert(&mut self, range: SlotRange) {
         let (first, last) = (usize::from(range.first), usize::from(range.last));

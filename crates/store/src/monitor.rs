@@ -11,8 +11,11 @@ use crate::backend::{Backend, SqlStore, printed, values, whole};
 const TAKE_RIGHT: &str =
     "UPDATE leases SET owner = ?, expires_at = ?, taken_at = ? WHERE name = ? AND (owner = ? OR expires_at <= ?)";
 
+/// How full its volume is does not make an instance another one: a fault is dated by `updated`. That comes first, as
+/// MariaDB's later assignments see the earlier ones.
 const SET_HEARD: &str = "UPDATE instances \
-    SET redis = ?, silent_since = ?, held_failed = ?, volume_used_mb = ?, updated = ? \
+    SET updated = CASE WHEN redis = ? AND held_failed = ? THEN updated ELSE ? END, \
+    redis = ?, silent_since = ?, held_failed = ?, volume_used_mb = ? \
     WHERE id = ? AND lifecycle <> 'deleted'";
 
 impl<B: Backend> SqlStore<B> {
@@ -32,10 +35,12 @@ impl<B: Backend> SqlStore<B> {
         for (instance, heard) in heard {
             let values = values![
                 heard.redis.name(),
+                heard.held_failed,
+                tx.now,
+                heard.redis.name(),
                 heard.silent_since,
                 heard.held_failed,
                 heard.volume_used_mb.map(whole).transpose()?,
-                tx.now,
                 printed(*instance),
             ];
             tx.execute(SET_HEARD, values).await?;

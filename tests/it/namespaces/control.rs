@@ -124,6 +124,12 @@ impl Control {
         })
     }
 
+    /// How many slots the cluster is known to serve.
+    pub(super) fn slots_served(&self, id: ClusterId) -> Option<u32> {
+        let (cluster, _) = self.runtime.block_on(self.world.store.cluster(id)).unwrap().expect("the cluster is there");
+        cluster.slots_served
+    }
+
     pub(super) fn steps(&self, task: TaskId) -> Vec<StepRecord> {
         self.runtime.block_on(self.world.store.steps(task)).unwrap()
     }

@@ -1,6 +1,6 @@
 //! How many slots clusters serve, by what their members say.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use redtrove_core::instance::{Instance, RedisState};
 use redtrove_core::slots::SLOT_COUNT;
@@ -13,8 +13,9 @@ const ALL: u32 = SLOT_COUNT as u32;
 
 /// How many slots each cluster serves, where that is news beside what was known `before`.
 ///
-/// A member whose agent is silent may well serve: unless the others hold it for failed, nothing is known of the cluster
-/// then, and what was known stays. A slot that moves is seen at both members or at none, as they are not asked at the
+/// A member that is cut off from the majority of masters, or knows of slots that nobody has, answers CLUSTERDOWN and says
+/// so. One whose agent is silent may well serve, unless the others hold it for failed: what was known stays then, or is
+/// less by what others refuse. A slot that moves is seen at both members or at none, as they are not asked at the
 /// same moment: one is not served if nobody had it in two rounds in a row. `lacking` are the clusters that lacked slots in
 /// the last round, with those that they served.
 pub(super) fn news(
@@ -24,32 +25,63 @@ pub(super) fn news(
     before: &BTreeMap<ClusterId, Option<u32>>,
     lacking: &mut BTreeMap<ClusterId, SlotSet>,
 ) -> Vec<(ClusterId, u32)> {
-    let mut served: HashMap<ClusterId, Option<SlotSet>> = HashMap::new();
+    let mut seen: BTreeMap<ClusterId, Seen> = BTreeMap::new();
     for (instance, answer) in instances.iter().zip(answers) {
-        let slots = served.entry(instance.cluster).or_insert_with(|| Some(SlotSet::empty()));
+        let seen = seen.entry(instance.cluster).or_default();
         let is_failed = failed.holds(instance);
         match answer {
             Ok(status) if status.redis == RedisState::Running && !is_failed => {
-                *slots = slots.take().map(|slots| slots.union(&status.slots));
+                let slots = if status.state_ok { &mut seen.served } else { &mut seen.refused };
+                *slots = std::mem::take(slots).union(&status.slots);
             }
             answer if is_failed || heard(answer) => {}
-            _ => *slots = None,
+            _ => seen.is_unknown = true,
         }
     }
-    let served: BTreeMap<ClusterId, SlotSet> =
-        served.into_iter().filter_map(|(id, slots)| Some((id, slots?))).collect();
-    let news = served.iter().filter_map(|(cluster, slots)| {
-        let count = match lacking.get(cluster) {
-            _ if slots.count() == ALL => ALL,
-            Some(last) => slots.clone().union(last).count(),
-            None => return None,
+    let last = std::mem::take(lacking);
+    let mut news = Vec::new();
+    for (cluster, seen) in seen {
+        let is_unknown = seen.is_unknown;
+        let Some(slots) = seen.at_most() else { continue };
+        let count = match last.get(&cluster) {
+            _ if slots.count() == ALL => Some(ALL),
+            Some(last) => Some(slots.clone().union(last).count()),
+            None => None,
         };
-        let known = before.get(cluster)?;
-        (*known != Some(count)).then_some((*cluster, count))
-    });
-    let news = news.collect();
-    *lacking = served.into_iter().filter(|(_, slots)| slots.count() < ALL).collect();
+        if slots.count() < ALL {
+            lacking.insert(cluster, slots);
+        }
+        let (Some(count), Some(known)) = (count, before.get(&cluster)) else { continue };
+        let is_news = match known {
+            Some(known) if is_unknown => count < *known,
+            known => *known != Some(count),
+        };
+        if is_news {
+            news.push((cluster, count));
+        }
+    }
     news
+}
+
+/// What the members of a cluster say of their slots.
+#[derive(Default)]
+struct Seen {
+    served: SlotSet,
+    /// Of those who answer CLUSTERDOWN.
+    refused: SlotSet,
+    /// There is a member of which nothing is known.
+    is_unknown: bool,
+}
+
+impl Seen {
+    /// The slots that may be served, if anything is known of that.
+    fn at_most(self) -> Option<SlotSet> {
+        match self {
+            Self { served, is_unknown: false, .. } => Some(served),
+            Self { refused, .. } if !refused.is_empty() => Some(SlotSet::all().without(&refused)),
+            _ => None,
+        }
+    }
 }
 
 /// How many clusters do not serve all slots, once the news is known.
@@ -111,6 +143,21 @@ mod tests {
         assert_eq!(rounds(&[whole(), moving(5462, 10922), moving(5461, 10921)]), [Some(16_384), None, None]);
         let seen = rounds(&[whole(), moving(5462, 10922), moving(5462, 10921), moving(5462, 10921)]);
         assert_eq!(seen, [Some(16_384), None, Some(16_383), Some(16_382)], "those that stay away are counted");
+    }
+
+    #[test]
+    fn members_that_answer_clusterdown_serve_nothing_whoever_else_is_silent() {
+        let refusing = |first, last| serving(first, last, &[]).map(|status| GuestStatus { state_ok: false, ..status });
+        let cut_off = || [refusing(0, 5460), refusing(5461, 10922), refusing(10923, 16383)];
+        let seen = rounds(&[whole(), cut_off(), cut_off(), whole()]);
+        assert_eq!(seen, [Some(16_384), None, Some(0), Some(16_384)]);
+        // Two hosts of three are gone with their agents: nobody is left who could agree that they failed.
+        let last_one = || [refusing(0, 5460), silent(), silent()];
+        assert_eq!(rounds(&[whole(), last_one(), last_one()]), [Some(16_384), None, Some(10_923)]);
+        let seen = rounds(&[whole(), cut_off(), cut_off(), last_one(), last_one()]);
+        assert_eq!(seen, [Some(16_384), None, Some(0), None, None], "silence is no reason to hope");
+        let joining = [serving(0, 5460, &[]), serving(5461, 16383, &[]), running(&[])];
+        assert_eq!(rounds(&[joining]), [Some(16_384)], "who has no slots refuses none");
     }
 
     #[test]

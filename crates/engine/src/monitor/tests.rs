@@ -45,6 +45,7 @@ pub(super) fn running(failed: &[u8]) -> Result<GuestStatus, GuestError> {
         volume_used_bytes: 1024 * 1024 + 1,
         node: None,
         slots: Default::default(),
+        state_ok: true,
         failed: failed.iter().map(|n| node(*n)).collect(),
     })
 }

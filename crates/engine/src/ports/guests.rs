@@ -62,6 +62,9 @@ pub struct GuestStatus {
     pub node: Option<NodeId>,
     /// The slots that its node owns, while its redis-server answers.
     pub slots: SlotSet,
+    /// Whether it serves them (`cluster_state` of CLUSTER INFO): if not, it answers CLUSTERDOWN for every key. True of an
+    /// agent that does not say.
+    pub state_ok: bool,
     /// The nodes it holds for failed, as a majority of masters agreed.
     pub failed: Vec<NodeId>,
 }

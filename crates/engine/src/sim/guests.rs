@@ -207,6 +207,7 @@ impl Guests for SimGuests {
                 },
                 volume_used_bytes: 1,
                 slots: running.map(|node| node.slots.clone()).unwrap_or_default(),
+                state_ok: running.is_none_or(|node| state.nodes.view(node, now).state_ok),
                 node: running.map(|node| node.id),
                 failed: running.map(|node| state.nodes.failed(node, now)).unwrap_or_default(),
             })

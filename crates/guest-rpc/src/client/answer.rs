@@ -82,6 +82,7 @@ pub(super) fn status(answer: v1::GetStatusResponse) -> Result<GuestStatus, Inval
         redis,
         volume_used_bytes: answer.volume_used_bytes,
         slots: convert::slot_set("slots", answer.slots)?,
+        state_ok: answer.cluster_state_ok.unwrap_or(true),
         node: answer.node_id.map(|id| convert::node_id("node_id", &id)).transpose()?,
         failed: failed
             .map(|(at, id)| convert::node_id(&format!("failed_node_ids[{at}]"), id))

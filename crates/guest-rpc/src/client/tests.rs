@@ -62,6 +62,7 @@ async fn what_a_guest_says_arrives_in_our_own_words() {
         volume_used_bytes: 4096,
         node: Some(NODE.parse().unwrap()),
         slots: SlotRange::new(0, 100).unwrap().into(),
+        state_ok: false,
         failed: vec![other],
     };
     assert_eq!(status, expected);

@@ -128,6 +128,7 @@ impl Node {
         }
         let held =
             |reach| view.nodes.iter().filter(move |node| node.reach == reach).map(|node| node.id.into()).collect();
+        status.cluster_state_ok = Some(view.state_ok);
         status.failed_node_ids = held(Reach::Failed);
         status.suspected_node_ids = held(Reach::Suspected);
         Ok(info)

@@ -40,6 +40,16 @@ pub(super) async fn what_was_heard_is_kept(bed: Bed) {
     assert_eq!(instances[0].heard, heard);
     assert_eq!(instances[1].heard.redis, RedisState::Loading);
     assert_eq!(instances[2].heard, Heard::default());
+    while bed.store.now().await.unwrap() <= instances[0].updated {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    bed.store.put_heard(&[(first, Heard { volume_used_mb: Some(18), ..heard })]).await.unwrap();
+    let (_, fuller) = bed.store.cluster(new.id).await.unwrap().unwrap();
+    assert_eq!(
+        (fuller[0].heard.volume_used_mb, fuller[0].updated),
+        (Some(18), instances[0].updated),
+        "its fault is old"
+    );
     bed.store.put_heard(&[(first, Heard::default())]).await.unwrap();
     let (_, instances) = bed.store.cluster(new.id).await.unwrap().unwrap();
     assert_eq!(instances[0].heard, Heard::default(), "what is no longer so is forgotten");

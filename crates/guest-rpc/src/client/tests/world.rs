@@ -224,6 +224,7 @@ impl GuestAgent for FakeGuest {
             node_id: Some(if valid { NODE.to_owned() } else { "none".to_owned() }),
             slots: vec![v1::SlotRange { first: 0, last: 100 }],
             failed_node_ids: vec![NODE.replace('0', "1")],
+            cluster_state_ok: Some(false),
             ..Default::default()
         }))
     }
