@@ -59,8 +59,9 @@ const HOLD_CLUSTER: &str = "UPDATE clusters SET task = task WHERE id = ? AND pro
 
 const RESET_CLUSTER: &str = "UPDATE clusters SET task = ?, operation = NULL, fault = ?, updated = ? WHERE id = ?";
 
-const FAIL_BUILDING: &str = "UPDATE instances SET fault = COALESCE(fault, ?), updated = ? \
-    WHERE cluster_id = ? AND lifecycle = 'building'";
+/// The members that an operation leaves half made. One that has a fault keeps it.
+pub(crate) const BLAME_BUILDING: &str = "UPDATE instances SET fault = ?, updated = ? \
+    WHERE cluster_id = ? AND lifecycle = 'building' AND fault IS NULL";
 
 const SUPERSEDE_TASKS: &str = "UPDATE tasks SET state = ?, fault = ?, ended = ?, lease_owner = NULL, \
     lease_expires_at = NULL WHERE cluster_id = ? AND state IN ('pending', 'running')";
@@ -153,7 +154,7 @@ impl<B: Backend> SqlStore<B> {
         if meant.is_some() && meant == operation {
             tx.execute(RESET_CLUSTER, values![free, ENDED_BY_RESET, now, printed(cluster)]).await?;
             supersede(&mut tx, cluster, "superseded by a reset").await?;
-            tx.execute(FAIL_BUILDING, values![ENDED_BY_RESET, now, printed(cluster)]).await?;
+            tx.execute(BLAME_BUILDING, values![ENDED_BY_RESET, now, printed(cluster)]).await?;
         }
         tx.commit().await?;
         Ok(meant)

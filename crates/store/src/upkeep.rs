@@ -15,6 +15,7 @@ use crate::backend::{Backend, RowOf, SqlStore, Value, printed, values};
 use crate::log::bury;
 use crate::passing::retried;
 use crate::rows::{self, instance_columns};
+use crate::submit::BLAME_BUILDING;
 
 const LOOKED: &str = "SELECT taken_at, expires_at FROM leases WHERE name = 'monitor'";
 
@@ -59,9 +60,6 @@ const DROP_ORPHAN: &str = "DELETE FROM orphans WHERE instance_id = ?";
 const FREE: &str = "UPDATE clusters SET task = 'NONE', operation = NULL, fault = ?, updated = ? \
     WHERE id = ? AND deleted = 0 AND task <> 'NONE' AND NOT EXISTS \
     (SELECT 1 FROM tasks t WHERE t.id = clusters.operation AND t.state IN ('pending', 'running'))";
-
-const BLAME_ALL: &str = "UPDATE instances SET fault = ?, updated = ? \
-    WHERE cluster_id = ? AND lifecycle = 'building' AND fault IS NULL";
 
 const SUPERSEDE: &str = "UPDATE tasks SET state = 'failed', fault = ?, ended = ?, lease_owner = NULL, \
     lease_expires_at = NULL WHERE id = ? AND state IN ('pending', 'running') AND NOT EXISTS \
@@ -217,7 +215,7 @@ impl<B: Backend> SqlStore<B> {
             Amendment::Free { cluster } => {
                 let freed = tx.execute(FREE, values![OPERATION_LOST, now, printed(*cluster)]).await?;
                 if freed > 0 {
-                    tx.execute(BLAME_ALL, values![OPERATION_LOST, now, printed(*cluster)]).await?;
+                    tx.execute(BLAME_BUILDING, values![OPERATION_LOST, now, printed(*cluster)]).await?;
                 }
                 freed
             }
