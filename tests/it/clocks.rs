@@ -20,7 +20,7 @@ use crate::support::{leftovers, until};
 /// Debian's place for it; `MT` is for programs with threads.
 const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 /// The lease, and the work; on a busy machine.
-const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(3 + 30);
+const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(6 + 30);
 
 /// Steps that began hours after the database had taken their task, and others.
 const AHEAD: &str =

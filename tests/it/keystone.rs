@@ -15,7 +15,7 @@ use crate::support::{until, within};
 /// What the API logs when Keystone does not answer.
 const CANNOT_CHECK: (&str, &str) = ("tokens cannot be checked", "Keystone is stopped");
 /// How long tokens live in the story that waits for the end of one. Long enough for a start on a busy machine.
-const LIFE: u32 = 45;
+const LIFE: u32 = 60;
 
 /// An answer with its headers.
 struct Seen {
@@ -118,8 +118,8 @@ fn a_revoked_token_stops_within_the_time_that_it_is_remembered() {
     session.revoke().unwrap();
     let revoked = Instant::now();
     until("the revoked token to be refused", || list(world.stack(), &token).status == 401);
-    // Two seconds, and as much again as a busy machine takes for a check.
-    assert!(revoked.elapsed() < Duration::from_secs(12), "{:?}", revoked.elapsed());
+    // Two seconds, and what a busy machine takes for a check; without a limit it would be five minutes.
+    assert!(revoked.elapsed() < Duration::from_secs(30), "{:?}", revoked.elapsed());
     assert_eq!(list(world.stack(), &log_in(&member)).status, 200, "a new one works");
     world.end(&[]);
 }
@@ -130,6 +130,7 @@ fn keystone_goes_and_comes_back_and_tokens_end_when_they_say() {
         options.api = json!({"auth": {"keystone": {"cache_seconds": 3600, "timeout_seconds": 30}}});
     });
     let member = world.stack().cloud().unwrap().member.clone();
+    let before = Instant::now();
     let (known, unknown) = (log_in(&member), log_in(&member));
     let born = Instant::now();
     assert_eq!(list(world.stack(), &known).status, 200);
@@ -148,7 +149,7 @@ fn keystone_goes_and_comes_back_and_tokens_end_when_they_say() {
 
     // Remembered for an hour, the token ends all the same; the API's own has ended too by then, and is renewed.
     within("the token to end", Duration::from_secs((LIFE + 30).into()), || list(world.stack(), &known).status == 401);
-    assert!(born.elapsed() >= Duration::from_secs((LIFE - 2).into()), "not before its time: {:?}", born.elapsed());
+    assert!(before.elapsed() >= Duration::from_secs((LIFE - 2).into()), "not before its time: {:?}", before.elapsed());
     assert_eq!(list(world.stack(), &log_in(&member)).status, 200, "a new one works");
     world.end(&[CANNOT_CHECK]);
 }

@@ -36,10 +36,11 @@ fn clients_of_a_cluster_notice_no_death_of_a_daemon() {
     writer.wait_for_more(100);
     let written = writer.stop();
     assert_eq!(written.errors, Vec::<String>::new(), "of {} writes", written.acknowledged.len());
-    assert!(written.slowest < Duration::from_secs(2), "a write took {:?}", written.slowest);
+    // Redis itself may keep a write for two seconds while the disk is slow (appendfsync everysec).
+    assert!(written.slowest < Duration::from_millis(2900), "a write took {:?}", written.slowest);
     assert_eq!(missing(&members, "kept-", &written.acknowledged), Vec::<u64>::new());
     assert_eq!(self::servers(&world.guests()), servers, "every redis-server is the one that it was");
-    assert!(cluster.is_active());
+    until("all members to be ACTIVE", || cluster.is_active());
 
     // The same client, asked whether it can notice anything at all.
     let writer = Writer::start(members, "noticed-");

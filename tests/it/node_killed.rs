@@ -10,7 +10,7 @@ use crate::support::{until, within};
 const EXPECTED: Expected<'_> = &[("had ended: started it again", "the story kills an agent")];
 
 /// An agent is looked after every second, and a server says for two seconds after its start that the cluster is not well.
-const BACK_WITHIN: Duration = Duration::from_secs(15);
+const BACK_WITHIN: Duration = Duration::from_secs(30);
 
 #[test]
 fn a_node_that_is_killed_again_and_again_comes_back_each_time() {

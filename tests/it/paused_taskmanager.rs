@@ -15,7 +15,7 @@ use crate::support::world::{Expected, World, impatient};
 use crate::support::{at, leftovers, until};
 
 /// The lease, and the work, on a busy machine.
-const FINISHED_WITHIN: Duration = Duration::from_secs(15);
+const FINISHED_WITHIN: Duration = Duration::from_secs(25);
 
 const EXPECTED: Expected<'_> = &[
     ("its lease ran out", "the story pauses it for longer"),
@@ -83,8 +83,10 @@ fn a_taskmanager_that_was_paused_past_its_lease_changes_nothing() {
         cluster.wait_members(2);
         cluster.delete();
         cluster.wait_gone();
+        // Else it goes while the next one is looked at.
+        let removed = || world.database().number("SELECT COUNT(*) FROM removed_nodes");
+        until("what was removed to be forgotten", || removed() == 0);
     }
-    until("what was removed to be forgotten", || world.database().number("SELECT COUNT(*) FROM removed_nodes") == 0);
     leftovers::assert_none(&world);
     world.end(EXPECTED);
 }
@@ -183,7 +185,8 @@ fn look(world: &World, cluster: &Cluster) -> Look {
         "SELECT CONCAT(project_id, resource), CONCAT(in_use) FROM quota_usages ORDER BY 1",
         "SELECT CONCAT(node_id, cluster_id), instance_id FROM removed_nodes ORDER BY 1",
     ];
-    let generation = |dir: &std::path::Path| fs::read_to_string(dir.join("node/generation")).unwrap();
+    // A machine that the paused one made late has no such file, and is nobody's member.
+    let generation = |dir: &std::path::Path| fs::read_to_string(dir.join("node/generation")).ok();
     let view = |at| {
         let mut nodes = parse_nodes(&redis::cli(at, &[], &["cluster", "nodes"]).unwrap()).unwrap();
         nodes.sort_by_key(|node| node.id);
@@ -193,7 +196,7 @@ fn look(world: &World, cluster: &Cluster) -> Look {
     };
     Look {
         rows: questions.into_iter().flat_map(|question| database.pairs(question)).collect(),
-        generations: world.guests().into_iter().map(|guest| (guest.id, generation(&guest.dir))).collect(),
+        generations: world.guests().into_iter().filter_map(|guest| Some((guest.id, generation(&guest.dir)?))).collect(),
         nodes: cluster.addresses().into_iter().flat_map(view).collect(),
     }
 }

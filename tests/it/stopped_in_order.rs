@@ -12,10 +12,10 @@ use crate::support::{PATIENCE, within};
 
 /// What a step has to come to its end; it is cut off then.
 const LAST_STEP: Duration = Duration::from_secs(5);
-/// The last step and the task's return (3 s).
-const STOPS_WITHIN: Duration = Duration::from_secs(9);
+/// The last step, the task's return (3 s) and the rest (1 s); on a busy machine.
+const STOPS_WITHIN: Duration = Duration::from_secs(18);
 /// Less than the lease of 30 s that nobody has to wait for.
-const GOES_ON_WITHIN: Duration = Duration::from_secs(25);
+const CLAIMED_WITHIN: Duration = Duration::from_secs(25);
 
 #[test]
 fn a_taskmanager_that_stops_hands_its_work_over() {
@@ -32,8 +32,13 @@ fn a_taskmanager_that_stops_hands_its_work_over() {
     process.signal(Signal::TERM).unwrap();
     within("the taskmanager to end in order", STOPS_WITHIN, || process.is_gone());
     let had_to_cut_off = asked.elapsed() >= LAST_STEP;
+    let goes_on = || {
+        let task = world.tasks(&["show", task.as_str().unwrap()])["task"].clone();
+        task["state"] == "succeeded" || task["attempt"].as_u64().is_some_and(|attempt| attempt > 1)
+    };
+    within("somebody to go on with its task", CLAIMED_WITHIN.saturating_sub(asked.elapsed()), goes_on);
     for cluster in &clusters {
-        cluster.wait_active_within(GOES_ON_WITHIN.saturating_sub(asked.elapsed()));
+        cluster.wait_active();
         cluster.assert_slots_even();
     }
     let shown = world.tasks(&["show", task.as_str().unwrap()]);
@@ -52,7 +57,7 @@ fn an_api_that_stops_ends_within_seconds_and_leaves_its_tasks_to_others() {
     let cluster = world.create("c", 2);
     let process = world.daemon("api");
     process.signal(Signal::TERM).unwrap();
-    within("the api to end in order", Duration::from_secs(6), || process.is_gone());
+    within("the api to end in order", STOPS_WITHIN, || process.is_gone());
     world.stack().start_again("api").unwrap();
     cluster.wait_active();
     world.end(&[]);

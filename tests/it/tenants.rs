@@ -7,13 +7,17 @@ use redtrove_testkit::http::Client;
 use redtrove_testkit::process::table::of_stack;
 use serde_json::json;
 
+use crate::support::until;
 use crate::support::world::World;
 
 #[test]
 fn another_projects_token_neither_sees_nor_deletes_a_cluster() {
     let mut world = World::embedded(|_| ());
     let cluster = world.create("mine", 1);
-    let before = cluster.wait_active();
+    cluster.wait_active();
+    // The monitor's first word on a new cluster changes what is shown of it.
+    until("the monitor to have looked", || cluster.look().is_some_and(|shown| shown["slots_served"] == 16_384));
+    let before = cluster.look().unwrap();
     let instance = format!("{}/instances/{}", cluster.path(), before["instances"][0]["id"].as_str().unwrap());
     let tokens = world.stack().tokens().clone();
     let description = world.stack().description().clone();

@@ -8,18 +8,26 @@ use crate::support::PATIENCE;
 use crate::support::clusters::Cluster;
 use crate::support::world::{Expected, World, impatient, kill_all};
 
-/// The lease, the look of the sweeper for what nobody holds (5 s with a broker), the work.
-const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(3 + 5 + 10);
+/// The lease (6 s), the work; on a busy machine.
+const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(6 + 40);
 
 const EXPECTED: Expected<'_> = &[("is lost", "the broker sees the killed one's connection end")];
 
 #[test]
 fn the_work_of_a_dead_taskmanager_is_finished_by_the_other() {
-    let world = World::with_broker(|options| {
+    let mut world = World::with_broker(|options| {
         impatient(options);
         options.taskmanagers = 2;
     });
-    let clusters: Vec<Cluster> = (1..=3).map(|n| world.create(&format!("c{n}"), 2)).collect();
+    // What it was at may have ended a moment before it was killed: then once more.
+    let was_at_work = (0..5).any(|round| kill_one_at_work(&mut world, round));
+    assert!(was_at_work, "nobody was killed at work");
+    world.end(EXPECTED);
+}
+
+/// Whether the victim was killed while it was at a task, which the other one finished.
+fn kill_one_at_work(world: &mut World, round: usize) -> bool {
+    let clusters: Vec<Cluster> = (1..=3).map(|n| world.create(&format!("c{round}-{n}"), 2)).collect();
     // Whoever has work under way is the victim.
     let victim = wait_for("a taskmanager to be at work", PATIENCE, || {
         let tasks = world.tasks(&["list"]);
@@ -29,13 +37,20 @@ fn the_work_of_a_dead_taskmanager_is_finished_by_the_other() {
     let (victim, task) = victim.unwrap();
     kill_all(&[world.daemon(&victim)]);
     let killed = Instant::now();
+    let state = |world: &World| world.tasks(&["show", task.as_str().unwrap()])["task"]["state"].clone();
+    let was_at_work = state(world) == "running";
     for cluster in &clusters {
         cluster.wait_active_within(TAKEN_OVER_WITHIN.saturating_sub(killed.elapsed()));
         cluster.assert_slots_even();
     }
     let survivor = if victim == "taskmanager" { "taskmanager-2" } else { "taskmanager" };
     assert!(world.daemon(&victim).is_gone() && !world.daemon(survivor).is_gone());
+    assert_eq!(state(world), "succeeded");
     let taken = format!("task {} succeeded", task.as_str().unwrap());
-    assert!(world.log(survivor).iter().any(|line| line.message.starts_with(&taken)), "the survivor finished {task}");
-    world.end(EXPECTED);
+    let has_finished = world.log(survivor).iter().any(|line| line.message.starts_with(&taken));
+    assert!(has_finished || !was_at_work, "the survivor finished {task}");
+    if !was_at_work {
+        world.stack().start_again(&victim).unwrap();
+    }
+    was_at_work
 }

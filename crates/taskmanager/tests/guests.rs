@@ -149,7 +149,7 @@ mod tests {
         for guest in &guests {
             assert_eq!(local.destroy(guest.instance, Keep::Nothing).await.unwrap(), Destroyed::Gone);
         }
-        assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
         assert!(!servers.into_iter().chain([agents[1]]).any(lives), "no process is left");
         assert_eq!(local.list().await.unwrap(), []);
         stop.cancel();

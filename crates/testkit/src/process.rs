@@ -42,6 +42,17 @@ impl Process {
         }
     }
 
+    /// Pauses it (SIGSTOP), and waits until none of its threads runs any more.
+    ///
+    /// # Errors
+    /// The signal may not be sent to this process, or its threads go on.
+    pub fn pause(&self) -> Result<()> {
+        self.signal(Signal::STOP)?;
+        wait_for(&format!("the threads of process {} to stop", self.pid), KILL_TAKES, || {
+            Ok(table::states_of_threads(self.pid).iter().all(|state| "TtZX".contains(*state)).then_some(()))
+        })
+    }
+
     /// Sends a signal. A process that is gone already is no error.
     ///
     /// # Errors

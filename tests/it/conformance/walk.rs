@@ -25,13 +25,14 @@ pub(super) fn all(world: &World, member: &Cli, admin: &Cli) {
     delete(world, member, admin, &one, &many);
 }
 
-/// Waits until the cluster has no task.
+/// Waits until the cluster has no task, and the monitor has said its first word, which changes what is shown.
 pub(super) fn wait_idle(world: &World, id: &str) {
     let client = world.client();
     until("a cluster to have no task", || {
         let cluster = client.get(&format!("/clusters/{id}")).unwrap().body["cluster"].clone();
         assert!(cluster.get("fault").is_none_or(Value::is_null), "{cluster}");
         cluster["task"]["name"] == "NONE"
+            && cluster["slots_served"] == 16_384
             && cluster["instances"].as_array().unwrap().iter().all(|member| member["status"] == "ACTIVE")
     });
 }

@@ -246,5 +246,5 @@ pub(crate) fn kill_all(processes: &[Process]) {
 
 /// Short leases and heartbeats, for stories in which something dies.
 pub(crate) fn impatient(options: &mut StackOptions) {
-    options.taskmanager = json!({"taskmanager": {"agent_heartbeat_time": 1, "lease_seconds": 3}});
+    options.taskmanager = json!({"taskmanager": {"agent_heartbeat_time": 1, "lease_seconds": 6}});
 }

@@ -77,11 +77,11 @@ impl Sending {
         Self { publisher, tasks, stop }
     }
 
-    /// Publishes; fails unless the answer came within 2.5 s.
+    /// Publishes; fails unless the answer came within 6 s: 2 s are the product's, no heartbeat comes so soon.
     pub(crate) async fn publish(&self, wake: &WakeUp) -> Result<(), BusError> {
         let began = Instant::now();
         let outcome = self.publisher.publish(wake).await;
-        assert!(began.elapsed() < Duration::from_millis(2500), "publishing took {:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(6), "publishing took {:?}", began.elapsed());
         outcome
     }
 

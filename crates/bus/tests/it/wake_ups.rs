@@ -21,11 +21,15 @@ async fn wake_ups_arrive_as_they_were_sent_whoever_comes_first() {
     assert_eq!(receiving.next().await, first);
     let many: Vec<_> = (0..100).map(|_| wake()).collect();
     for wake in &many {
-        sending.publish(wake).await.unwrap();
+        sending.publish_at_last(wake).await;
     }
     let mut seen = Vec::new();
     while seen.len() < many.len() {
-        seen.push(receiving.next().await);
+        let wake = receiving.next().await;
+        // One whose confirmation came late was published again.
+        if !seen.contains(&wake) {
+            seen.push(wake);
+        }
     }
     seen.sort_by_key(|wake| wake.task);
     assert_eq!(seen, many);
@@ -33,7 +37,7 @@ async fn wake_ups_arrive_as_they_were_sent_whoever_comes_first() {
     // What was acknowledged does not come again.
     let mut again = Receiving::start(&vhost.url, None);
     let last = wake();
-    sending.publish(&last).await.unwrap();
+    sending.publish_at_last(&last).await;
     assert_eq!(again.next().await, last);
     assert_eq!(again.end().await, []);
     sending.end().await;
@@ -140,7 +144,7 @@ async fn a_message_that_makes_its_handler_panic_is_given_up_after_the_limit() {
     let headers = letters[0].properties.headers().clone().unwrap();
     assert!(headers.contains_key("x-death"), "the broker itself put it aside: {headers:?}");
     assert_eq!(letters[0].properties.message_id().as_ref().unwrap().as_str(), deadly.task.to_string());
-    sending.publish(&good).await.unwrap();
+    sending.publish_at_last(&good).await;
     assert_eq!(receiving.next().await, good);
     assert_eq!(receiving.end().await, []);
     sending.end().await;

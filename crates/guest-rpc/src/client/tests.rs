@@ -19,7 +19,7 @@ use super::*;
 use crate::metadata::refuse_generation;
 
 /// Much less than any deadline of these tests, much more than a call takes.
-const AT_ONCE: Duration = Duration::from_secs(1);
+const AT_ONCE: Duration = Duration::from_secs(4);
 
 fn guest() -> Guest {
     Guest { instance: InstanceId(Uuid::from_u128(7)), ip: "127.0.0.1".to_owned() }
@@ -32,7 +32,7 @@ fn order() -> Order {
 fn client(tls: &Tls, port: u16) -> Client {
     let options = Options {
         port,
-        connect_timeout: Duration::from_millis(400),
+        connect_timeout: Duration::from_secs(1),
         read_timeout: Duration::from_secs(5),
         status_timeout: Duration::from_secs(5),
         change_timeout: Duration::from_secs(8),
@@ -199,14 +199,14 @@ async fn credentials_that_cannot_be_used_are_refused_at_once() {
 #[tokio::test]
 async fn a_guest_that_takes_too_long_is_silent_and_the_next_call_works() {
     let (authority, fake, serving, _) = started().await;
-    let options = Options { port: serving.port, read_timeout: Duration::from_millis(300), ..Options::default() };
+    let options = Options { port: serving.port, read_timeout: Duration::from_secs(1), ..Options::default() };
     let client = Client::new(&authority.control(), options).unwrap();
     client.status(&guest()).await.unwrap();
     fake.say(Says::Sleeps(Duration::from_secs(60)));
     let begun = Instant::now();
     let error = client.status(&guest()).await.unwrap_err();
     assert!(matches!(error, GuestError::Silent(_)), "{error}");
-    assert!(begun.elapsed() < AT_ONCE, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     fake.say(Says::Fine);
     client.status(&guest()).await.unwrap();
 }
@@ -243,7 +243,7 @@ async fn an_agent_that_is_stopped_is_silent_after_the_time_for_a_connection() {
     let begun = Instant::now();
     let error = client.status(&guest()).await.unwrap_err();
     assert!(matches!(error, GuestError::Silent(_)), "{error}");
-    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < AT_ONCE, "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
@@ -281,10 +281,8 @@ async fn a_connection_that_went_dead_without_a_word_is_not_kept() {
     let (freeze, frozen) = watch::channel(0);
     let mut tasks = JoinSet::new();
     tasks.spawn(relay(listener, serving.port, frozen));
-    let client = Client::new(
-        &authority.control(),
-        Options { port, read_timeout: Duration::from_millis(200), ..Options::default() },
-    );
+    let client =
+        Client::new(&authority.control(), Options { port, read_timeout: Duration::from_secs(1), ..Options::default() });
     let client = client.unwrap();
     for round in 0..4 {
         client.status(&guest()).await.unwrap();

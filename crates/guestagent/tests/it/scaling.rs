@@ -56,18 +56,25 @@ async fn ids(clients: &mut [Client]) -> Vec<String> {
 
 #[tokio::test]
 async fn joiners_are_known_at_once_and_the_members_keep_their_node_timeout() {
-    let world = World::new();
-    // Prepared before the others form, as a master says that the cluster is not well for two seconds after its start.
-    let (more, their_clients) = joiners(&world, 4, 2).await;
-    let (mut agents, mut clients) = formed(&world).await;
-    let begun = Instant::now();
-    meet_all(&agents, &more, &their_clients).await;
-    agents.extend(more);
-    clients.extend(their_clients);
-    agreed(&mut clients, 5).await;
-    // With the product's node timeout on the joiners, too, it takes five seconds and more.
-    println!("five nodes agree after {:?}", begun.elapsed());
-    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    // With the product's node timeout on the joiners, too, it takes five seconds and more each time; on a busy machine it
+    // may once.
+    let mut took = Vec::new();
+    let (_world, agents, mut clients) = loop {
+        let world = World::new();
+        // Prepared before the others form, as a master says that the cluster is not well for two seconds after its start.
+        let (more, their_clients) = joiners(&world, 4, 2).await;
+        let (mut agents, mut clients) = formed(&world).await;
+        let begun = Instant::now();
+        meet_all(&agents, &more, &their_clients).await;
+        agents.extend(more);
+        clients.extend(their_clients);
+        agreed(&mut clients, 5).await;
+        took.push(begun.elapsed());
+        if begun.elapsed() < Duration::from_secs(3) {
+            break (world, agents, clients);
+        }
+        assert!(took.len() < 3, "five nodes agree after {took:?}");
+    };
     for (n, agent) in agents.iter().enumerate() {
         assert_eq!(agent_timeout(agent).await, if n < 3 { "15000" } else { "500" }, "node {n}");
     }

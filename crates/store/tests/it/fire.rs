@@ -76,12 +76,22 @@ async fn a_commit_that_does_not_arrive_is_made_up_for() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_connections_leave_nothing_half_done() {
     let server = Server::start();
-    let address = server.migrated("hammered").await;
-    let (store, second) = (connect(&address).await.unwrap(), connect(&address).await.unwrap());
+    let (mut round, mut killed) = (0, 0);
+    // How long the work takes, and so how many are killed, depends on the machine.
+    while killed <= 20 {
+        round += 1;
+        assert!(round <= 5, "only {killed} connections were killed in five rounds");
+        killed += kill_while_hammered(&server.migrated(&format!("hammered_{round}")).await).await;
+    }
+}
+
+/// How many connections were killed during the work of sixteen.
+async fn kill_while_hammered(address: &str) -> u32 {
+    let (store, second) = (connect(address).await.unwrap(), connect(address).await.unwrap());
     let bed = Bed::new(store, second).await;
     let mut hammered = JoinSet::new();
     hammered.spawn(hammer::under_fire(bed));
-    let mut connection = MySqlConnection::connect(&address).await.unwrap();
+    let mut connection = MySqlConnection::connect(address).await.unwrap();
     let mut killed = 0;
     while hammered.try_join_next().transpose().unwrap().is_none() {
         let others = "SELECT CAST(ID AS SIGNED) FROM information_schema.PROCESSLIST \
@@ -94,7 +104,7 @@ async fn killed_connections_leave_nothing_half_done() {
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert!(killed > 20, "{killed} connections were killed");
+    killed
 }
 
 /// A server that takes connections and answers nothing: everything that is asked is given up in time, and asked again
@@ -132,17 +142,17 @@ async fn a_frozen_server_is_given_up_in_time_and_used_again() {
     let mut impatient = many();
     assert!(tokio::time::timeout(Duration::from_millis(300), impatient.join_next()).await.is_err());
     drop(impatient);
-    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
 
     server.process().signal(Signal::CONT).unwrap();
     let thawed = Instant::now();
     while store.now().await.is_err() {
-        assert!(thawed.elapsed() < Duration::from_secs(20), "the server answers and the store does not ask");
+        assert!(thawed.elapsed() < Duration::from_secs(40), "the server answers and the store does not ask");
     }
     for answer in many().join_all().await {
         answer.unwrap();
     }
-    assert!(thawed.elapsed() < Duration::from_secs(20), "{:?}", thawed.elapsed());
+    assert!(thawed.elapsed() < Duration::from_secs(40), "{:?}", thawed.elapsed());
 }
 
 /// Connections whose ROLLBACK is not answered are given up, and their places in the pool with them.

@@ -27,6 +27,14 @@ pub struct Stat {
     pub started: u64,
 }
 
+/// What each thread of a process does; see proc(5). None if there is no such process.
+pub(crate) fn states_of_threads(pid: i32) -> Vec<char> {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    let line = |thread: std::io::Result<std::fs::DirEntry>| std::fs::read(thread.ok()?.path().join("stat")).ok();
+    let lines = threads.filter_map(line);
+    lines.filter_map(|line| Some(Stat::parse(&String::from_utf8_lossy(&line))?.state)).collect()
+}
+
 impl Stat {
     /// Reads the entry; none if there is no such process.
     pub fn read(pid: i32) -> Option<Self> {

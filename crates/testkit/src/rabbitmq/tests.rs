@@ -27,7 +27,8 @@ fn a_broker_starts_in_a_private_folder_stops_starts_again_and_leaves_nothing() {
     rabbitmq.stop().expect("it stops");
     assert!(first.is_gone() && !speaks_amqp(listen));
     rabbitmq.start_again().expect("it starts again");
-    assert!(speaks_amqp(listen));
+    wait_for("the broker to speak", Duration::from_secs(20), || Ok(speaks_amqp(listen).then_some(())))
+        .expect("it does");
 
     rabbitmq.process().signal(Signal::STOP).expect("paused");
     rabbitmq.end().expect("it ends even so");
@@ -53,5 +54,7 @@ fn a_shared_broker_runs_out_of_virtual_hosts_with_a_clear_word() {
     assert_eq!(error.to_string(), "all virtual hosts of the shared broker are taken");
     let dir = broker.directory().canonicalize().expect("it is there");
     drop(broker);
-    assert!(!dir.exists() && of_stack(&dir).is_empty());
+    assert!(!dir.exists());
+    wait_for("the broker's helpers to go", Duration::from_secs(10), || Ok(of_stack(&dir).is_empty().then_some(())))
+        .expect("nothing is left");
 }
