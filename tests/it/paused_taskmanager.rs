@@ -9,13 +9,14 @@ use redtrove_core::topology::{NodeLine, parse_nodes};
 use redtrove_testkit::stack::Db;
 use redtrove_testkit::{redis, wait_for};
 use rustix::process::Signal;
+use serde_json::json;
 
 use crate::support::clusters::Cluster;
 use crate::support::world::{Expected, World, impatient};
 use crate::support::{at, leftovers, until};
 
 /// The lease, and the work, on a busy machine.
-const FINISHED_WITHIN: Duration = Duration::from_secs(25);
+const FINISHED_WITHIN: Duration = Duration::from_secs(15);
 
 const EXPECTED: Expected<'_> = &[
     ("its lease ran out", "the story pauses it for longer"),
@@ -35,6 +36,7 @@ const MOMENTS_OF_A_SHRINK: [usize; 3] = [1, 2, 3];
 fn a_taskmanager_that_was_paused_past_its_lease_changes_nothing() {
     let world = World::embedded(|options| {
         impatient(options);
+        options.taskmanager["taskmanager"]["lease_seconds"] = json!(3);
         options.taskmanagers = 2;
         options.db = Db::MariaDb;
     });
