@@ -112,10 +112,15 @@ impl Bed {
         Ok(State::read(&self.layout)?.find(name)?.process)
     }
 
+    /// The guests that are there now.
+    pub(crate) fn guests(&self) -> Result<Vec<Guest>> {
+        guests(self.layout.dir())
+    }
+
     /// The guest of an instance, if its machine is there.
     pub(crate) fn guest(&self, instance: InstanceId) -> Result<Option<Guest>> {
         let id = instance.to_string();
-        Ok(guests(self.layout.dir())?.into_iter().find(|guest| guest.id == id))
+        Ok(self.guests()?.into_iter().find(|guest| guest.id == id))
     }
 
     /// The tenant's project.

@@ -312,7 +312,8 @@ mod tests {
 
     #[test]
     fn a_victim_that_is_never_found_is_noticed() {
-        let seen = |outcome| Seen { outcome, inside: false, ended_ms: 1, whole_ms: 1, attempts: 1, keys: 1 };
+        let seen =
+            |outcome| Seen { outcome, inside: false, owner: false, ended_ms: 1, whole_ms: 1, attempts: 1, keys: 1 };
         let line = |cell: &str, outcome| Line {
             cell: cell.parse().unwrap(),
             verdict: Verdict::Well(seen(outcome)),

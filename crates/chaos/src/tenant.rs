@@ -183,13 +183,18 @@ pub(crate) struct Before {
     pub(crate) shown: Shown,
     nodes: BTreeSet<NodeId>,
     pub(crate) slots: BTreeMap<NodeId, SlotSet>,
+    /// The members that own slots, in member order.
+    pub(crate) owners: Vec<InstanceId>,
 }
 
 impl Before {
     /// Of a whole cluster, whose members agree.
     pub(crate) fn of(shown: Shown, views: &Views) -> Self {
         let nodes = views.iter().flatten().map(|line| line.id).collect();
-        Self { shown, nodes, slots: views.first().map(|view| slots(view)).unwrap_or_default() }
+        let is_owner = |view: &[NodeLine]| view.iter().any(|line| line.myself && line.slots.count() > 0);
+        let owners = shown.members.iter().zip(views).filter(|(_, view)| is_owner(view)).map(|(member, _)| member.id);
+        let owners = owners.collect();
+        Self { shown, nodes, slots: views.first().map(|view| slots(view)).unwrap_or_default(), owners }
     }
 
     /// What the same members say now. They may know others, whom a grow that failed left behind, but not as owners.

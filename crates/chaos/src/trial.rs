@@ -7,11 +7,12 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use redtrove_core::InstanceId;
 use redtrove_engine::task::{Task, TaskState};
 use redtrove_testkit::http::Answer;
+use redtrove_testkit::stack::Guest;
 use redtrove_testkit::{pause, wait_for};
 use serde::{Deserialize, Serialize};
 
 use crate::bed::{Bed, EVERY_SECOND, SYNCED};
-use crate::cell::{Cell, Operation, Victim};
+use crate::cell::{Cell, Member, Operation, Victim};
 use crate::keys::Writer;
 use crate::strike::{Struck, Target};
 use crate::tenant::{Before, Cluster, Shown, slots};
@@ -49,6 +50,8 @@ pub(crate) struct Seen {
     pub(crate) outcome: Outcome,
     /// The step was still running after the hit.
     pub(crate) inside: bool,
+    /// The victim was a member that had owned slots, and held writes that were acknowledged, before the operation.
+    pub(crate) owner: bool,
     /// From the accident until the operation had ended, milliseconds.
     pub(crate) ended_ms: u64,
     /// From the accident until everything was whole again, milliseconds.
@@ -89,6 +92,17 @@ struct Ready {
     before: Before,
     writer: Writer,
     leaver: Option<InstanceId>,
+    /// Looked for now: once a step has begun, it may be too late.
+    guests: Vec<Guest>,
+}
+
+/// An accident that has happened to somebody.
+struct Hit {
+    struck: Struck,
+    /// The step still ran then.
+    inside: bool,
+    /// The victim is a member that owned slots before.
+    owner: bool,
 }
 
 /// Runs a cell. An error is a promise that was broken.
@@ -101,9 +115,9 @@ pub(crate) fn run(bed: &Bed, cell: &Cell, name: &str) -> Result<Trial> {
         Some(found) => found,
         None => return finish(bed, cell, asked, ready, None, Outcome::NotReached),
     };
-    let (struck, inside) = hit(bed, cell, &task, &target)?;
-    let outcome = if struck.is_some() { Outcome::Finished } else { Outcome::NoVictim };
-    finish(bed, cell, asked, ready, struck.map(|struck| (struck, inside)), outcome)
+    let hit = hit(bed, cell, &task, &target, ready.as_ref())?;
+    let outcome = if hit.is_some() { Outcome::Finished } else { Outcome::NoVictim };
+    finish(bed, cell, asked, ready, hit, outcome)
 }
 
 /// Makes the cluster that an operation other than create needs, with a tenant that writes.
@@ -119,7 +133,7 @@ fn prepare(bed: &Bed, operation: Operation, name: &str, version: &str) -> Result
         leaver = shown.members.last().map(|member| member.id);
     }
     let writer = Writer::start(shown.addresses(), name)?;
-    Ok(Ready { cluster, before: Before::of(shown, &views), writer, leaver })
+    Ok(Ready { cluster, before: Before::of(shown, &views), writer, leaver, guests: bed.guests()? })
 }
 
 /// An operation that was asked for; a shrink is answered when it is accepted.
@@ -186,30 +200,35 @@ fn target(
         let rows = bed.ask(async |store| store.cluster(cluster.id).await)?;
         members = rows.map(|(_, instances)| instances.iter().map(|row| row.id).collect()).unwrap_or_default();
     }
-    let member = subject.or_else(|| members.last().copied());
-    let other = members.iter().copied().find(|id| Some(*id) != member);
-    Ok(Target { victim: cell.victim, accident: cell.accident, taskmanager, member, other })
+    let owners = ready.map(|ready| ready.before.owners.as_slice()).unwrap_or_default();
+    let (member, others) = match cell.victim.member() {
+        Some(Member::Owner) => (owners.first().copied(), owners),
+        Some(Member::Subject) | None => (subject.or_else(|| members.last().copied()), members.as_slice()),
+    };
+    let other = others.iter().copied().find(|id| Some(*id) != member);
+    let known = ready.map(|ready| ready.guests.clone()).unwrap_or_default();
+    Ok(Target { victim: cell.victim, accident: cell.accident, taskmanager, member, other, known })
 }
 
-/// Hits, as soon as whom it is meant for is there. Says, too, whether the step still ran then.
-fn hit(bed: &Bed, cell: &Cell, task: &Task, target: &Target) -> Result<(Option<Struck>, bool)> {
-    let mut struck = target.strike(bed)?;
+/// Hits, as soon as whom it is meant for is there; none if the operation ends before.
+fn hit(bed: &Bed, cell: &Cell, task: &Task, target: &Target, ready: Option<&Ready>) -> Result<Option<Hit>> {
     let begun = Instant::now();
-    while struck.is_none() && begun.elapsed() < STEP_BEGINS_WITHIN {
+    let struck = loop {
+        if let Some(struck) = target.strike(bed)? {
+            break struck;
+        }
         let ended = bed.task(task.cluster, task.kind)?.is_none_or(|task| task.state.is_end());
-        if ended {
-            return Ok((None, false));
+        if ended || begun.elapsed() >= STEP_BEGINS_WITHIN {
+            return Ok(None);
         }
         pause(LOOK_EVERY);
-        struck = target.strike(bed)?;
-    }
-    if cell.victim == Victim::Database {
-        // Nobody can be asked.
-        return Ok((struck, false));
-    }
-    let steps = bed.steps(task)?;
+    };
+    // Without the database nobody can be asked.
+    let steps = if cell.victim == Victim::Database { Vec::new() } else { bed.steps(task)? };
     let inside = steps.iter().any(|step| step.name == cell.step && step.ended.is_none());
-    Ok((struck, inside))
+    let is_owner = |member: InstanceId| ready.is_some_and(|ready| ready.before.owners.contains(&member));
+    let owner = cell.victim.member().is_some() && target.member.is_some_and(is_owner);
+    Ok(Some(Hit { struck, inside, owner }))
 }
 
 /// Waits for the end of the operation and of the accident, and until all is whole.
@@ -218,11 +237,11 @@ fn finish(
     cell: &Cell,
     asked: Asked,
     ready: Option<Ready>,
-    struck: Option<(Struck, bool)>,
+    hit: Option<Hit>,
     outcome: Outcome,
 ) -> Result<Trial> {
-    let inside = struck.as_ref().is_some_and(|(_, inside)| *inside);
-    let mut struck = struck.map(|(struck, _)| struck);
+    let (inside, owner) = hit.as_ref().map_or((false, false), |hit| (hit.inside, hit.owner));
+    let mut struck = hit.map(|hit| hit.struck);
     let at = struck.as_ref().map_or_else(Instant::now, |struck| struck.at);
     let ended = wait_ended(bed, cell, &asked.cluster, struck.as_mut());
     // In any case: the next cell begins in a world that is in order.
@@ -263,7 +282,7 @@ fn finish(
     };
     let ms = |length: Duration| u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
     let (ended_ms, whole_ms) = (ms(ended_after.saturating_duration_since(at)), ms(at.elapsed()));
-    let seen = Seen { outcome, inside, ended_ms, whole_ms, attempts: task.attempt, keys };
+    let seen = Seen { outcome, inside, owner, ended_ms, whole_ms, attempts: task.attempt, keys };
     Ok(Trial { cluster: asked.cluster, seen, left })
 }
 
