@@ -1,5 +1,6 @@
 //! One cell, from the cluster that is made for it to the moment when all is whole again.
 
+use std::collections::BTreeSet;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -11,9 +12,10 @@ use redtrove_testkit::stack::Guest;
 use redtrove_testkit::{pause, wait_for};
 use serde::{Deserialize, Serialize};
 
+use crate::batch;
 use crate::bed::{Bed, EVERY_SECOND, SYNCED};
 use crate::cell::{Cell, Member, Operation, Victim};
-use crate::keys::Writer;
+use crate::keys::{Acknowledged, Writer};
 use crate::strike::{Struck, Target};
 use crate::tenant::{Before, Cluster, Shown, slots};
 
@@ -60,6 +62,8 @@ pub(crate) struct Seen {
     pub(crate) attempts: u32,
     /// How many writes were acknowledged and read back.
     pub(crate) keys: usize,
+    /// The names in the step log of the operation.
+    pub(crate) steps: BTreeSet<String>,
 }
 
 impl Seen {
@@ -74,6 +78,8 @@ pub(crate) struct Trial {
     pub(crate) cluster: Cluster,
     pub(crate) seen: Seen,
     pub(crate) left: Left,
+    /// What was written to it.
+    pub(crate) acknowledged: Acknowledged,
 }
 
 /// What is left of a cell's cluster.
@@ -261,29 +267,32 @@ fn finish(
         }
     }
     bed.wait_up()?;
-    let (outcome, left, keys) = match (task.state, cell.operation) {
+    let (outcome, left, acknowledged) = match (task.state, cell.operation) {
         (TaskState::Succeeded, Operation::Delete) => {
             asked.cluster.wait_gone(bed.api(1)?, WHOLE_WITHIN)?;
-            (outcome, Left::Nothing, 0)
+            (outcome, Left::Nothing, Acknowledged::default())
         }
         (TaskState::Succeeded, operation) => {
             let members = if operation == Operation::Grow { MEMBERS + 1 } else { MEMBERS };
-            let keys = check_whole(bed, &asked.cluster, ready, members)?;
-            (outcome, Left::Whole(members), keys)
+            let acknowledged = check_whole(bed, &asked.cluster, ready, members)?;
+            (outcome, Left::Whole(members), acknowledged)
         }
         _ => {
             let fault = task.fault.clone().unwrap_or_default();
             ensure!(!fault.is_empty(), "the operation failed and does not say why");
             ensure!(struck.is_some(), "the operation failed although nobody was hit: {fault}");
             ensure!(cell.operation != Operation::Delete, "a delete failed: {fault}");
-            let (left, keys) = check_failed(bed, &asked.cluster, ready)?;
-            (Outcome::Failed(fault), left, keys)
+            let (left, acknowledged) = check_failed(bed, &asked.cluster, ready)?;
+            (Outcome::Failed(fault), left, acknowledged)
         }
     };
+    let steps = bed.steps(&task)?.into_iter().map(|step| step.name).collect();
     let ms = |length: Duration| u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
     let (ended_ms, whole_ms) = (ms(ended_after.saturating_duration_since(at)), ms(at.elapsed()));
-    let seen = Seen { outcome, inside, owner, ended_ms, whole_ms, attempts: task.attempt, keys };
-    Ok(Trial { cluster: asked.cluster, seen, left })
+    let seen =
+        Seen { outcome, inside, owner, ended_ms, whole_ms, attempts: task.attempt, keys: acknowledged.count(), steps };
+    batch::check_held_addresses(bed)?;
+    Ok(Trial { cluster: asked.cluster, seen, left, acknowledged })
 }
 
 /// Waits until the task has ended, and mends the accident when its time has come.
@@ -312,7 +321,7 @@ fn over(bed: &Bed, struck: Option<&mut Struck>) -> Result<()> {
 }
 
 /// The cluster has so many members, slots are where they were, and no write is lost.
-fn check_whole(bed: &Bed, cluster: &Cluster, ready: Option<Ready>, members: usize) -> Result<usize> {
+fn check_whole(bed: &Bed, cluster: &Cluster, ready: Option<Ready>, members: usize) -> Result<Acknowledged> {
     let api = bed.api(1)?;
     let (shown, views) = cluster.wait_whole(api, members, WHOLE_WITHIN)?;
     let Some(ready) = ready else {
@@ -326,15 +335,15 @@ fn check_whole(bed: &Bed, cluster: &Cluster, ready: Option<Ready>, members: usiz
     check_keys(ready.writer, &shown)
 }
 
-fn check_keys(writer: Writer, shown: &Shown) -> Result<usize> {
-    let (count, lost) = writer.stop_and_read(&shown.addresses())?;
-    ensure!(lost.is_empty(), "{} of {count} acknowledged writes are lost: {lost:?}", lost.len());
-    Ok(count)
+fn check_keys(writer: Writer, shown: &Shown) -> Result<Acknowledged> {
+    let acknowledged = writer.stop()?;
+    acknowledged.check(&shown.addresses())?;
+    Ok(acknowledged)
 }
 
 /// What failed says so: the cluster is idle with a fault, members of before are as they were and agree on whose slots
 /// are whose, those that were being made say why they are not there.
-fn check_failed(bed: &Bed, cluster: &Cluster, ready: Option<Ready>) -> Result<(Left, usize)> {
+fn check_failed(bed: &Bed, cluster: &Cluster, ready: Option<Ready>) -> Result<(Left, Acknowledged)> {
     let api = bed.api(1)?;
     let shown = match &ready {
         Some(ready) => cluster.wait_as_before(api, &ready.before, WHOLE_WITHIN)?,
@@ -344,10 +353,10 @@ fn check_failed(bed: &Bed, cluster: &Cluster, ready: Option<Ready>) -> Result<(L
     let is_old = |id| ready.iter().flat_map(|ready| &ready.before.shown.members).any(|member| member.id == id);
     let silent = shown.members.iter().find(|member| !is_old(member.id) && !member.has_fault);
     ensure!(silent.is_none(), "a member that was not made does not say so: {silent:?}");
-    let Some(ready) = ready else { return Ok((Left::Nothing, 0)) };
+    let Some(ready) = ready else { return Ok((Left::Nothing, Acknowledged::default())) };
     ready.writer.wait_for_more(30).context("after the operation that failed")?;
-    let keys = check_keys(ready.writer, &ready.before.shown)?;
-    Ok((Left::AsBefore(ready.before), keys))
+    let acknowledged = check_keys(ready.writer, &ready.before.shown)?;
+    Ok((Left::AsBefore(ready.before), acknowledged))
 }
 
 /// Grows a whole cluster by a member and has it leave again, in calm.
@@ -357,8 +366,8 @@ pub(crate) fn grow_and_shrink(bed: &Bed, trial: &Trial) -> Result<()> {
     let (shown, _) = trial.cluster.wait_whole(api, members + 1, MADE_WITHIN).context("grown after the cell")?;
     let leaver = shown.members.last().context("nobody joined")?.id;
     trial.cluster.shrink(api, leaver)?.expect_status(202)?;
-    trial.cluster.wait_whole(api, members, MADE_WITHIN).context("shrunk after the cell")?;
-    Ok(())
+    let (shown, _) = trial.cluster.wait_whole(api, members, MADE_WITHIN).context("shrunk after the cell")?;
+    trial.acknowledged.check(&shown.addresses()).context("grown and shrunk after the cell")
 }
 
 /// The steps that an operation takes when nothing happens, by name, in the order in which they first begin.
