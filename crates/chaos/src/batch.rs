@@ -73,8 +73,12 @@ pub(crate) fn check_held_addresses(bed: &Bed) -> Result<()> {
 /// Reads back what was written to a cluster and deletes it, unless it is gone.
 pub(crate) fn delete(bed: &Bed, trial: &Trial) -> Result<()> {
     let api = bed.api(0)?;
-    if !matches!(trial.left, Left::Nothing) {
-        let members = trial.cluster.show(api)?.addresses();
+    let members = match &trial.left {
+        Left::Whole(_) => trial.cluster.show(api)?.addresses(),
+        Left::AsBefore(before) => before.shown.addresses(),
+        Left::Nothing => Vec::new(),
+    };
+    if !members.is_empty() {
         trial.acknowledged.check(&members).context("before the delete")?;
     }
     if trial.cluster.look(api)?.is_some() {

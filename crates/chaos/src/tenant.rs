@@ -270,6 +270,20 @@ mod tests {
     }
 
     #[test]
+    fn an_owner_is_who_says_so_of_itself() {
+        let member = |n| Member {
+            id: format!("00000000-0000-0000-0000-{n:012}").parse().unwrap(),
+            status: "ACTIVE".to_owned(),
+            ip: None,
+            has_fault: false,
+        };
+        let shown = Shown { task: "NONE".to_owned(), fault: None, members: vec![member(1), member(2)] };
+        let owners = |halves| Before::of(shown.clone(), &views(halves, "")).owners;
+        assert_eq!(owners(["0-8191", "8192-16383"]), [member(1).id, member(2).id]);
+        assert_eq!(owners(["", "0-16383"]), [member(2).id]);
+    }
+
+    #[test]
     fn what_failed_leaves_slots_and_members_as_they_were() {
         let shown = Shown { task: "NONE".to_owned(), fault: None, members: Vec::new() };
         let halves = ["0-8191", "8192-16383"];
