@@ -74,9 +74,11 @@ fn text(all: &[Cell], results: &BTreeMap<Cell, Line>, run: &Run) -> String {
     }
     let uncovered = uncovered(all, lines.iter().copied());
     if !uncovered.is_empty() {
-        text.push_str("\n## Steps seen that no column covers\n\nTaken after an accident, and not in calm.\n\n");
+        text.push_str(
+            "\n## Steps seen that no column covers\n\nTaken after an accident, and not in calm; in so many cells.\n\n",
+        );
         for (step, cells) in uncovered {
-            let _ = writeln!(text, "- `{step}`, in {cells} cells");
+            let _ = writeln!(text, "- `{step}`: {cells}");
         }
     }
     if broken > 0 {
@@ -190,7 +192,7 @@ mod tests {
             "| not run | 19 |",
             "| hit a member that had owned slots and keys before | 1 |",
             "| run with the programs of the last run | 3 |",
-            "- `delete/wait_gone`, in 1 cells",
+            "- `delete/wait_gone`: 1",
             "| agent kill | 1 | 1.2 | 1.2 |",
             "| agent kill | 1.2 |",
             "| node-node cut | not run |",
