@@ -1,10 +1,12 @@
 //! The end of some cells that ran one after the other: debts are paid, clusters are deleted, and nothing is left.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use redtrove_engine::ports::Resource;
+use redtrove_engine::ports::{RemovedNode, Resource};
 use redtrove_testkit::process::table::of_stack;
 use redtrove_testkit::{wait_for, wait_until_well};
 use serde_json::Value;
@@ -23,8 +25,8 @@ const NOTHING_LEFT_WITHIN: Duration = Duration::from_secs(90);
 /// Programs of a stack that go on when its last cluster has gone.
 const STAY: [&str; 7] =
     ["redtrove-api", "redtrove-taskma", "mariadbd", "beam.smp", "epmd", "erl_child_setup", "inet_gethost"];
-/// The queue of wake-ups.
-const QUEUE: &str = "redtrove.taskmanager";
+/// The queue of wake-ups, and that of messages that nobody could use.
+const QUEUES: [&str; 2] = ["redtrove.taskmanager", "redtrove.dead"];
 
 /// Has a cluster's debts paid and confirmed, and looks whether its members know each other and nobody else.
 pub(crate) fn settle(bed: &Bed, trial: &Trial) -> Result<()> {
@@ -32,6 +34,7 @@ pub(crate) fn settle(bed: &Bed, trial: &Trial) -> Result<()> {
     let mut left = 0;
     let settled = wait_for("every debt to be paid and confirmed", DEBTS_END_WITHIN, || {
         left = bed.ask(async |store| store.removed_nodes(Some(id)).await)?.len();
+        check_held_addresses(bed)?;
         Ok((left == 0).then_some(()))
     });
     settled.with_context(|| format!("{left} removed nodes of cluster {id} may be remembered"))?;
@@ -46,9 +49,38 @@ pub(crate) fn settle(bed: &Bed, trial: &Trial) -> Result<()> {
     Ok(())
 }
 
-/// Deletes a cluster, unless it is gone.
+/// The address of a removed node stays taken for as long as somebody may remember the node: a new one there would be
+/// taken for it.
+pub(crate) fn check_held_addresses(bed: &Bed) -> Result<()> {
+    let removed = bed.ask(async |store| store.removed_nodes(None).await)?;
+    let mut holders = BTreeSet::new();
+    for link in fs::read_dir(bed.layout().instances().join(".address"))? {
+        // One that is freed meanwhile is held by nobody.
+        holders.extend(fs::read_link(link?.path()).ok());
+    }
+    let is_free = |node: &&RemovedNode| !holders.contains(Path::new(&node.instance.to_string()));
+    let free: Vec<&RemovedNode> = removed.iter().filter(is_free).collect();
+    if free.is_empty() {
+        return Ok(());
+    }
+    // The row goes first.
+    let standing = bed.ask(async |store| store.removed_nodes(None).await)?;
+    let early = free.iter().find(|free| standing.iter().any(|standing| standing.node == free.node));
+    ensure!(early.is_none(), "the address of a node that may be remembered is free: {early:?}");
+    Ok(())
+}
+
+/// Reads back what was written to a cluster and deletes it, unless it is gone.
 pub(crate) fn delete(bed: &Bed, trial: &Trial) -> Result<()> {
     let api = bed.api(0)?;
+    let members = match &trial.left {
+        Left::Whole(_) => trial.cluster.show(api)?.addresses(),
+        Left::AsBefore(before) => before.shown.addresses(),
+        Left::Nothing => Vec::new(),
+    };
+    if !members.is_empty() {
+        trial.acknowledged.check(&members).context("before the delete")?;
+    }
     if trial.cluster.look(api)?.is_some() {
         trial.cluster.delete(api)?.expect_status(202)?;
         trial.cluster.wait_gone(api, GONE_WITHIN)?;
@@ -56,16 +88,17 @@ pub(crate) fn delete(bed: &Bed, trial: &Trial) -> Result<()> {
     Ok(())
 }
 
-/// Nothing is left of any cluster: no process, directory, address, row in use, quota, wake-up or lease.
-pub(crate) fn check_nothing_left(bed: &Bed) -> Result<()> {
+/// Nothing is left of any cluster: no process, directory, address, row in use, quota, wake-up or lease. As for
+/// `had_no_database`, see [`check_errors`].
+pub(crate) fn check_nothing_left(bed: &Bed, had_no_database: bool) -> Result<()> {
     wait_until_well("nothing to be left", NOTHING_LEFT_WITHIN, || nothing_left(bed))?;
     check_doctor(bed)?;
-    check_errors(bed)
+    check_errors(bed, had_no_database)
 }
 
-/// No daemon has logged an ERROR.
-pub(crate) fn check_errors(bed: &Bed) -> Result<()> {
-    let errors = bed.errors()?;
+/// No daemon has logged an ERROR, except about a database that was away, if it was since the last time.
+pub(crate) fn check_errors(bed: &Bed, had_no_database: bool) -> Result<()> {
+    let errors = bed.errors(had_no_database)?;
     ensure!(errors.is_empty(), "daemons complain: {}", errors.join("\n"));
     Ok(())
 }
@@ -113,20 +146,22 @@ fn nothing_left(bed: &Bed) -> Result<()> {
     for (resource, usage) in Resource::ALL.iter().zip(usages) {
         ensure!(usage.in_use == 0, "{} {resource:?} are in use", usage.in_use);
     }
-    let wake_ups = bed.runtime.block_on(messages(&bed.broker_url()?))?;
-    ensure!(wake_ups == 0, "{wake_ups} wake-ups lie in the queue");
+    for queue in QUEUES {
+        let count = bed.runtime.block_on(messages(&bed.broker_url()?, queue))?;
+        ensure!(count == 0, "{count} messages lie in {queue}");
+    }
     Ok(())
 }
 
-/// How many messages the queue holds that nobody has taken.
-async fn messages(url: &str) -> Result<u32> {
+/// How many messages a queue holds that nobody has taken.
+async fn messages(url: &str, queue: &str) -> Result<u32> {
     use lapin::options::QueueDeclareOptions;
     use lapin::{Connection, ConnectionProperties};
 
     let connection = Connection::connect(url, ConnectionProperties::default()).await?;
     let channel = connection.create_channel().await?;
     let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-    let queue = channel.queue_declare(QUEUE.into(), passive, lapin::types::FieldTable::default()).await?;
+    let queue = channel.queue_declare(queue.into(), passive, lapin::types::FieldTable::default()).await?;
     let count = queue.message_count();
     connection.close(0, "".into()).await?;
     Ok(count)

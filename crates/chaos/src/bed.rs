@@ -1,9 +1,10 @@
 //! The stack that cells are run on: two of everything on MariaDB and RabbitMQ, with short leases and timeouts.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ pub(crate) struct Bed {
     taskmanager: std::path::PathBuf,
     pub(crate) runtime: Runtime,
     store: Arc<dyn Store>,
+    /// Lines at ERROR that were rightly written.
+    forgiven: Mutex<BTreeSet<String>>,
 }
 
 impl Bed {
@@ -67,7 +70,16 @@ impl Bed {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let store = runtime.block_on(redtrove_store::connect(&stack.description().db))?;
         let taskmanager = binaries.taskmanager.clone();
-        let mut bed = Self { stack: Some(stack), layout, supervisor: None, clients, taskmanager, runtime, store };
+        let mut bed = Self {
+            stack: Some(stack),
+            layout,
+            supervisor: None,
+            clients,
+            taskmanager,
+            runtime,
+            store,
+            forgiven: Mutex::default(),
+        };
         for (version, fsync) in [(SYNCED, "always"), (EVERY_SECOND, "everysec")] {
             let (fsync, timeout) = (format!("appendfsync={fsync}"), format!("cluster-node-timeout={NODE_TIMEOUT}"));
             bed.operate(&[
@@ -112,10 +124,15 @@ impl Bed {
         Ok(State::read(&self.layout)?.find(name)?.process)
     }
 
+    /// The guests that are there now.
+    pub(crate) fn guests(&self) -> Result<Vec<Guest>> {
+        guests(self.layout.dir())
+    }
+
     /// The guest of an instance, if its machine is there.
     pub(crate) fn guest(&self, instance: InstanceId) -> Result<Option<Guest>> {
         let id = instance.to_string();
-        Ok(guests(self.layout.dir())?.into_iter().find(|guest| guest.id == id))
+        Ok(self.guests()?.into_iter().find(|guest| guest.id == id))
     }
 
     /// The tenant's project.
@@ -152,14 +169,20 @@ impl Bed {
     }
 
     /// Lines at ERROR and panics in the logs of the daemons and of the agents of present guests, except those about a
-    /// database that was away.
-    pub(crate) fn errors(&self) -> Result<Vec<String>> {
+    /// database that was away, if it was: these are forgiven from then on.
+    pub(crate) fn errors(&self, had_no_database: bool) -> Result<Vec<String>> {
         let mut errors = Vec::new();
+        let mut forgiven = self.forgiven.lock().unwrap_or_else(PoisonError::into_inner);
         for log in logs::of_stack(&self.layout)? {
             let lines = log.lines.iter();
             let bad = lines.filter(|line| line.level == "ERROR" || line.text.contains("panicked"));
-            let bad = bad.filter(|line| !DATABASE_AWAY.iter().any(|words| line.text.contains(words)));
-            errors.extend(bad.map(|line| format!("{}: {}", log.path.display(), line.text)));
+            for line in bad.map(|line| format!("{}: {}", log.path.display(), line.text)) {
+                if had_no_database && DATABASE_AWAY.iter().any(|words| line.contains(words)) {
+                    forgiven.insert(line);
+                } else if !forgiven.contains(&line) {
+                    errors.push(line);
+                }
+            }
         }
         Ok(errors)
     }

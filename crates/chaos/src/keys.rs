@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use redis::AsyncCommands as _;
 use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
@@ -31,8 +31,28 @@ async fn connect(members: &[SocketAddrV4], retries: u32) -> Result<ClusterConnec
     Ok(client.get_async_connection().await?)
 }
 
-/// Those of the keys `<prefix><number>` whose value is not their own name, in the cluster of these members.
-pub(crate) fn missing(members: &[SocketAddrV4], prefix: &str, numbers: &[u64]) -> Result<Vec<u64>> {
+/// Writes that were acknowledged: keys `<prefix><number>`, each with its own name as its value.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Acknowledged {
+    prefix: String,
+    numbers: Vec<u64>,
+}
+
+impl Acknowledged {
+    /// How many.
+    pub(crate) fn count(&self) -> usize {
+        self.numbers.len()
+    }
+
+    /// Reads all of them back, from the cluster of these members.
+    pub(crate) fn check(&self, members: &[SocketAddrV4]) -> Result<()> {
+        let lost = missing(members, &self.prefix, &self.numbers)?;
+        ensure!(lost.is_empty(), "{} of {} acknowledged writes are lost: {lost:?}", lost.len(), self.count());
+        Ok(())
+    }
+}
+
+fn missing(members: &[SocketAddrV4], prefix: &str, numbers: &[u64]) -> Result<Vec<u64>> {
     runtime()?.block_on(async {
         let read = async {
             let mut connection = connect(members, 16).await?;
@@ -94,13 +114,12 @@ impl Writer {
         })
     }
 
-    /// Stops, and reads back every write that was acknowledged: how many there were, and those that are lost.
-    pub(crate) fn stop_and_read(mut self, members: &[SocketAddrV4]) -> Result<(usize, Vec<u64>)> {
+    /// Stops: every write that was acknowledged.
+    pub(crate) fn stop(mut self) -> Result<Acknowledged> {
         self.stop.store(true, Ordering::Relaxed);
         let thread = self.thread.take().context("the writer has been waited for")?;
-        let acknowledged = thread.join().map_err(|_| anyhow!("the writer broke"))?.context("the writer")?;
-        let lost = missing(members, &self.prefix, &acknowledged)?;
-        Ok((acknowledged.len(), lost))
+        let numbers = thread.join().map_err(|_| anyhow!("the writer broke"))?.context("the writer")?;
+        Ok(Acknowledged { prefix: std::mem::take(&mut self.prefix), numbers })
     }
 }
 

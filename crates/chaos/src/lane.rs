@@ -3,15 +3,15 @@
 
 use std::io::{BufRead as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use redtrove_testkit::stack::Binaries;
 use serde::{Deserialize, Serialize};
 
 use crate::bed::Bed;
-use crate::cell::{Cell, Operation};
-use crate::results::{Line, Verdict};
+use crate::cell::{Cell, Operation, Victim};
+use crate::results::{self, Line, Verdict};
 use crate::trial::Trial;
 use crate::{batch, network, trial};
 
@@ -24,8 +24,8 @@ const GROWS_EVERY: u64 = 5;
 pub(crate) enum Order {
     /// The steps of every operation, by a run in calm.
     Discover,
-    /// These cells, each with its number in the whole run.
-    Cells(Vec<(u64, Cell)>),
+    /// These cells, each with its number in the whole run; those that have not begun within this time are left out.
+    Cells { cells: Vec<(u64, Cell)>, within: Option<Duration> },
 }
 
 /// What a lane answers.
@@ -48,7 +48,8 @@ pub(crate) fn run(dir: &Path, binaries: &Path, own_network: bool) -> Result<()> 
         network::bring_up_loopback()?;
     }
     let binaries = Binaries::within(binaries)?;
-    let mut lane = Lane { dir: dir.to_owned(), binaries, bed: None, beds: 0, own_network };
+    let programs = results::mark(&binaries)?;
+    let mut lane = Lane { dir: dir.to_owned(), binaries, programs, bed: None, beds: 0, own_network };
     for line in std::io::stdin().lock().lines() {
         let order = serde_json::from_str(&line?).context("an order that cannot be read")?;
         match lane.carry_out(order) {
@@ -74,6 +75,8 @@ fn say(answer: &Answer) -> Result<()> {
 struct Lane {
     dir: PathBuf,
     binaries: Binaries,
+    /// Their mark.
+    programs: String,
     bed: Option<Bed>,
     beds: u32,
     own_network: bool,
@@ -117,16 +120,19 @@ impl Lane {
                 }
                 Ok(())
             }
-            Order::Cells(cells) => self.run_cells(cells),
+            Order::Cells { cells, within } => self.run_cells(cells, within.map(|within| Instant::now() + within)),
         }
     }
 
-    fn run_cells(&mut self, cells: Vec<(u64, Cell)>) -> Result<()> {
+    fn run_cells(&mut self, cells: Vec<(u64, Cell)>, until: Option<Instant>) -> Result<()> {
         let mut open = Vec::new();
         for (number, cell) in cells {
+            if until.is_some_and(|until| Instant::now() >= until) {
+                break;
+            }
             if !self.own_network && cell.victim.is_link() {
                 let verdict = Verdict::NotRun("network namespaces cannot be made here".to_owned());
-                say(&Answer::Ended(Line { cell, verdict, took_ms: 0 }))?;
+                self.end(cell, verdict, 0)?;
                 continue;
             }
             let begun = Instant::now();
@@ -143,24 +149,29 @@ impl Lane {
                 Err(error) => {
                     let files = self.give_up_bed();
                     let verdict = Verdict::Broken { why: format!("{error:#}"), files };
-                    say(&Answer::Ended(Line { cell, verdict, took_ms }))?;
+                    self.end(cell, verdict, took_ms)?;
                     // What was to be looked at later is gone with the stack: these have to be run again.
-                    self.run_again(std::mem::take(&mut open))?;
+                    self.run_again(std::mem::take(&mut open), until)?;
                 }
             }
         }
         self.close(open)
     }
 
-    fn run_again(&mut self, open: Vec<Open>) -> Result<()> {
+    fn end(&self, cell: Cell, verdict: Verdict, took_ms: u64) -> Result<()> {
+        say(&Answer::Ended(Line { cell, verdict, took_ms, programs: self.programs.clone() }))
+    }
+
+    fn run_again(&mut self, open: Vec<Open>, until: Option<Instant>) -> Result<()> {
         if open.is_empty() {
             return Ok(());
         }
-        self.run_cells(open.into_iter().map(|open| (open.number, open.cell)).collect())
+        self.run_cells(open.into_iter().map(|open| (open.number, open.cell)).collect(), until)
     }
 
     /// The end of the batch, which is part of each of its cells.
     fn close(&mut self, open: Vec<Open>) -> Result<()> {
+        let had_no_database = open.iter().any(|open| open.cell.victim == Victim::Database);
         let mut verdicts: Vec<(Open, Result<()>)> = Vec::new();
         let bed = self.bed()?;
         for open in open {
@@ -168,13 +179,14 @@ impl Lane {
             verdicts.push((open, settled));
         }
         // The agents' logs go with their machines.
-        let examined = batch::check_doctor(bed).and_then(|()| batch::check_errors(bed)).context("before the deletes");
+        let examined = batch::check_doctor(bed).and_then(|()| batch::check_errors(bed, had_no_database));
+        let examined = examined.context("before the deletes");
         for (open, settled) in &mut verdicts {
             if settled.is_ok() {
                 *settled = batch::delete(bed, &open.trial);
             }
         }
-        let left = examined.and_then(|()| batch::check_nothing_left(bed));
+        let left = examined.and_then(|()| batch::check_nothing_left(bed, had_no_database));
         let is_broken = left.is_err() || verdicts.iter().any(|(_, ended)| ended.is_err());
         let files = if is_broken { self.give_up_bed() } else { String::new() };
         for (Open { cell, trial, took_ms, .. }, ended) in verdicts {
@@ -184,7 +196,7 @@ impl Lane {
                 (Ok(()), Err(error)) => broken(&anyhow::anyhow!("after the batch: {error:#}")),
                 (Ok(()), Ok(())) => Verdict::Well(trial.seen),
             };
-            say(&Answer::Ended(Line { cell, verdict, took_ms }))?;
+            self.end(cell, verdict, took_ms)?;
         }
         Ok(())
     }

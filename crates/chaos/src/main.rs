@@ -24,6 +24,9 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+/// A sample is to be over in five minutes: its last cells take half a minute, and their debts a minute and more.
+const SAMPLE_BEGINS_WITHIN: Duration = Duration::from_secs(195);
+
 /// Accidents to every part of redtrove, at every step of every operation
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask chaos", bin_name = "cargo xtask chaos", disable_help_subcommand = true)]
@@ -36,7 +39,7 @@ struct Arguments {
 enum Command {
     /// Run the matrix or a part of it
     Matrix(MatrixOptions),
-    /// Run cells chosen by chance, for a time
+    /// Run cells chosen by chance, for about five minutes at most
     Sample(SampleOptions),
     /// Kill everything again and again while clusters come, grow, shrink and go
     Storm(StormOptions),
@@ -75,10 +78,10 @@ struct MatrixOptions {
     /// Leave out the cells before this one
     #[arg(long)]
     from: Option<String>,
-    /// Leave out the cells that ended well in earlier runs
+    /// Leave out the cells that ended well in earlier runs with the same programs
     #[arg(long)]
     resume: bool,
-    /// Begin no batch of cells after so many minutes
+    /// Begin no cell after so many minutes
     #[arg(long)]
     minutes: Option<u64>,
     /// The page to be written from all results there are
@@ -154,7 +157,8 @@ fn run_sample(options: SampleOptions) -> anyhow::Result<()> {
     if let (true, Some(why)) = (options.strict, network::obstacle()) {
         anyhow::bail!("network namespaces cannot be made here, and nothing may be left out: {why}");
     }
-    let part = matrix::Part { seed: Some(seed), most: Some(options.cells), ..matrix::Part::default() };
+    let (most, within) = (Some(options.cells), Some(SAMPLE_BEGINS_WITHIN));
+    let part = matrix::Part { seed: Some(seed), most, within, ..matrix::Part::default() };
     matrix::run(&wanted(options.place, part, None))
 }
 

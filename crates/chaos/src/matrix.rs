@@ -1,6 +1,6 @@
 //! Running the matrix, or a part of it, on several lanes side by side.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use redtrove_testkit::stack::Binaries;
 
 use crate::cell::{Cell, Operation};
 use crate::chance::Chance;
@@ -26,13 +27,13 @@ pub(crate) struct Part {
     pub(crate) only: Option<String>,
     /// Cells before this one are left out.
     pub(crate) from: Option<String>,
-    /// Cells that have ended well before are left out.
+    /// Cells that have ended well before, with the same programs, are left out.
     pub(crate) resume: bool,
-    /// No batch begins after this time.
+    /// No cell begins after this time.
     pub(crate) within: Option<Duration>,
     /// Where the order of cells comes from; without it they come in the order of the matrix.
     pub(crate) seed: Option<u64>,
-    /// At most so many cells.
+    /// At most so many cells, half of which have to be run in time.
     pub(crate) most: Option<usize>,
 }
 
@@ -68,7 +69,9 @@ pub(crate) fn run(wanted: &Wanted) -> Result<()> {
         note(&format!("{}: {}", operation.name(), names.join(", ")));
     }
     let all: Vec<Cell> = Operation::ALL.into_iter().flat_map(|op| Cell::of(op, &steps[op.name()])).collect();
-    let known = if wanted.part.resume { results::read(&wanted.results)? } else { BTreeMap::new() };
+    let programs = results::mark(&Binaries::within(&wanted.binaries)?)?;
+    let mut known = if wanted.part.resume { results::read(&wanted.results)? } else { BTreeMap::new() };
+    known.retain(|_, line| line.programs == programs);
     let cells = choose(&all, &wanted.part, &known)?;
     note(&format!("{} of {} cells, {} at a time", cells.len(), all.len(), wanted.lanes));
 
@@ -91,17 +94,40 @@ pub(crate) fn run(wanted: &Wanted) -> Result<()> {
     let ended = ended.into_inner().unwrap_or_else(PoisonError::into_inner);
     if let Some(page) = &wanted.page {
         let everything = results::read(&wanted.results)?;
-        page::write(page, &all, &everything, begun.elapsed(), wanted.lanes)?;
+        let run = page::Run { took: begun.elapsed(), lanes: wanted.lanes, programs };
+        page::write(page, &all, &everything, &run)?;
         note(&format!("written: {}", page.display()));
     }
-    report(&ended)?;
+    let uncovered: Vec<String> = uncovered(&all, ended.iter()).into_keys().collect();
+    if !uncovered.is_empty() {
+        note(&format!("steps seen that no column covers: {}", uncovered.join(", ")));
+    }
+    let left_out = cells.len().saturating_sub(ended.len());
+    report(&ended, left_out)?;
+    ensure!(wanted.part.most.is_none() || left_out * 2 <= cells.len(), "fewer than half of the cells were run in time");
     let mut newest = known;
     newest.extend(ended.into_iter().map(|line| (line.cell.clone(), line)));
     everybody_was_hit(&all, &newest)
 }
 
-/// Fails if a whole matrix has never found somebody to be hit in one way: then it has not looked. A part of one, or one
-/// whose time was over, may not have come to where they are.
+/// The steps, as `operation/step`, that were taken after an accident and are the column of no cell; each with the
+/// number of cells that it was seen in.
+pub(crate) fn uncovered<'a>(all: &[Cell], lines: impl Iterator<Item = &'a Line>) -> BTreeMap<String, usize> {
+    let columns: BTreeSet<(Operation, &str)> = all.iter().map(|cell| (cell.operation, cell.step.as_str())).collect();
+    let mut uncovered = BTreeMap::new();
+    for line in lines {
+        let Verdict::Well(seen) = &line.verdict else { continue };
+        let operation = line.cell.operation;
+        for step in seen.steps.iter().filter(|step| !columns.contains(&(operation, step.as_str()))) {
+            *uncovered.entry(format!("{}/{step}", operation.name())).or_default() += 1;
+        }
+    }
+    uncovered
+}
+
+/// Fails if a whole matrix has never found somebody to be hit in one way in an operation: then it has not looked. In
+/// each there is somebody: who joins has a machine once it is prepared, and whoever leaves or is deleted had one before.
+/// A part of a matrix, or one whose time was over, may not have come to where they are.
 fn everybody_was_hit(all: &[Cell], results: &BTreeMap<Cell, Line>) -> Result<()> {
     let lines: Vec<&Line> = all.iter().filter_map(|cell| results.get(cell)).collect();
     if lines.len() < all.len() {
@@ -109,7 +135,8 @@ fn everybody_was_hit(all: &[Cell], results: &BTreeMap<Cell, Line>) -> Result<()>
     }
     let mut ways: BTreeMap<String, bool> = BTreeMap::new();
     for line in lines {
-        let way = format!("{} {}", line.cell.victim.name(), line.cell.accident.name());
+        let Cell { operation, victim, accident, .. } = &line.cell;
+        let way = format!("{}: {} {}", operation.name(), victim.name(), accident.name());
         *ways.entry(way).or_default() |= !line.verdict.is_missed();
     }
     let never: Vec<String> = ways.into_iter().filter(|(_, hit)| !hit).map(|(way, _)| way).collect();
@@ -117,11 +144,15 @@ fn everybody_was_hit(all: &[Cell], results: &BTreeMap<Cell, Line>) -> Result<()>
     Ok(())
 }
 
-fn report(ended: &[Line]) -> Result<()> {
+fn report(ended: &[Line], left_out: usize) -> Result<()> {
     let broken: Vec<&Line> = ended.iter().filter(|line| matches!(line.verdict, Verdict::Broken { .. })).collect();
     let not_run = ended.iter().filter(|line| matches!(line.verdict, Verdict::NotRun(_))).count();
     let missed = ended.iter().filter(|line| line.verdict.is_missed()).count();
-    note(&format!("{} cells: {} broken, {not_run} not run, in {missed} nobody was hit", ended.len(), broken.len()));
+    note(&format!(
+        "{} cells: {} broken, {not_run} not run, in {missed} nobody was hit; {left_out} were left out for time",
+        ended.len(),
+        broken.len()
+    ));
     if !broken.is_empty() {
         bail!(
             "a promise was broken in: {}",
@@ -263,11 +294,12 @@ impl LaneProcess {
     /// Takes batches until there are no more, or the time is over.
     fn work(mut self, queue: &Mutex<Batches>, progress: &Progress<'_>, wanted: &Wanted) -> Result<()> {
         loop {
-            if wanted.part.within.is_some_and(|within| progress.begun.elapsed() >= within) {
+            let within = wanted.part.within.map(|within| within.saturating_sub(progress.begun.elapsed()));
+            if within.is_some_and(|within| within.is_zero()) {
                 break;
             }
             let Some(batch) = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front() else { break };
-            self.ask(&Order::Cells(batch), |answer| match answer {
+            self.ask(&Order::Cells { cells: batch, within }, |answer| match answer {
                 Answer::Ended(line) => progress.end(line),
                 other => bail!("a lane says {other:?}"),
             })?;
@@ -283,7 +315,7 @@ impl LaneProcess {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::{Part, batches, choose, everybody_was_hit};
+    use super::{Part, batches, choose, everybody_was_hit, uncovered};
     use crate::cell::{Cell, Operation};
     use crate::results::{Line, Verdict};
     use crate::trial::{Outcome, Seen};
@@ -310,27 +342,36 @@ mod tests {
         assert_eq!(few, shuffled(7)[..3]);
     }
 
+    /// A cell that ended like this, after a step `wait_guests`.
+    fn line(cell: &str, outcome: Outcome) -> Line {
+        let steps = ["prepare", "wait_guests", "verify"].map(str::to_owned).into();
+        let seen = Seen { outcome, inside: false, owner: false, ended_ms: 1, whole_ms: 1, attempts: 1, keys: 1, steps };
+        Line { cell: cell.parse().unwrap(), verdict: Verdict::Well(seen), took_ms: 1, programs: String::new() }
+    }
+
+    #[test]
+    fn a_step_that_calm_does_not_take_is_noticed() {
+        let all = Cell::of(Operation::Grow, &["prepare".to_owned(), "verify".to_owned()]);
+        let lines = ["prepare", "verify"].map(|step| line(&format!("grow/{step}/node/kill"), Outcome::Finished));
+        assert_eq!(uncovered(&all, lines.iter()), BTreeMap::from([("grow/wait_guests".to_owned(), 2)]));
+    }
+
     #[test]
     fn a_victim_that_is_never_found_is_noticed() {
-        let seen = |outcome| Seen { outcome, inside: false, ended_ms: 1, whole_ms: 1, attempts: 1, keys: 1 };
-        let line = |cell: &str, outcome| Line {
-            cell: cell.parse().unwrap(),
-            verdict: Verdict::Well(seen(outcome)),
-            took_ms: 1,
-        };
         let lines = [
             line("grow/prepare/node/kill", Outcome::NoVictim),
             line("grow/verify/node/kill", Outcome::Finished),
             line("grow/prepare/redis/kill", Outcome::NoVictim),
             line("grow/verify/redis/kill", Outcome::NotReached),
+            line("delete/destroy/redis/kill", Outcome::Finished),
         ];
         let all: Vec<Cell> = lines.iter().map(|line| line.cell.clone()).collect();
         let mut results: BTreeMap<Cell, Line> = lines.into_iter().map(|line| (line.cell.clone(), line)).collect();
         let why = everybody_was_hit(&all, &results).unwrap_err().to_string();
-        assert_eq!(why, "nobody was ever hit by: redis kill");
+        assert_eq!(why, "nobody was ever hit by: grow: redis kill");
         let last = results.remove(&all[3]).unwrap();
         everybody_was_hit(&all, &results).unwrap();
-        results.insert(all[3].clone(), Line { verdict: Verdict::Well(seen(Outcome::Finished)), ..last });
+        results.insert(last.cell.clone(), line("grow/verify/redis/kill", Outcome::Finished));
         everybody_was_hit(&all, &results).unwrap();
     }
 

@@ -8,25 +8,28 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use crate::cell::{Cell, Operation, Victim};
+use crate::matrix::uncovered;
 use crate::results::{Line, Verdict};
 use crate::trial::{Outcome, Seen};
 
 /// What stands above the tables.
 const HEAD: &str = include_str!("page_head.md");
 
+/// The run that the page is written after.
+pub(crate) struct Run {
+    pub(crate) took: Duration,
+    pub(crate) lanes: usize,
+    /// The mark of its programs.
+    pub(crate) programs: String,
+}
+
 /// Writes the page; `all` are the cells that there are.
-pub(crate) fn write(
-    path: &Path,
-    all: &[Cell],
-    results: &BTreeMap<Cell, Line>,
-    took: Duration,
-    lanes: usize,
-) -> Result<()> {
-    let text = text(all, results, took, lanes);
+pub(crate) fn write(path: &Path, all: &[Cell], results: &BTreeMap<Cell, Line>, run: &Run) -> Result<()> {
+    let text = text(all, results, run);
     std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
-fn text(all: &[Cell], results: &BTreeMap<Cell, Line>, took: Duration, lanes: usize) -> String {
+fn text(all: &[Cell], results: &BTreeMap<Cell, Line>, run: &Run) -> String {
     let mut text = HEAD.to_owned();
     let lines: Vec<&Line> = all.iter().filter_map(|cell| results.get(cell)).collect();
     let well: Vec<&Seen> = lines.iter().filter_map(|line| seen(line)).collect();
@@ -37,6 +40,8 @@ fn text(all: &[Cell], results: &BTreeMap<Cell, Line>, took: Duration, lanes: usi
     let finished = hit.iter().filter(|seen| seen.outcome == Outcome::Finished).count();
     let failed = hit.len() - finished;
     let inside = hit.iter().filter(|seen| seen.inside).count();
+    let owners = hit.iter().filter(|seen| seen.owner).count();
+    let same = lines.iter().filter(|line| line.programs == run.programs).count();
     let keys: usize = well.iter().map(|seen| seen.keys).sum();
     let mut row = |name: &str, value: String| {
         let _ = writeln!(text, "| {name} | {value} |");
@@ -49,8 +54,10 @@ fn text(all: &[Cell], results: &BTreeMap<Cell, Line>, took: Duration, lanes: usi
     row("broken", broken.to_string());
     row("not run", (all.len() - lines.len() + not_run).to_string());
     row("hit while the step was still running", inside.to_string());
+    row("hit a member that had owned slots and keys before", owners.to_string());
     row("acknowledged writes that were read back", keys.to_string());
-    row("the last run", format!("{} minutes, {lanes} cells at a time", took.as_secs().div_ceil(60)));
+    row("run with the programs of the last run", same.to_string());
+    row("the last run", format!("{} minutes, {} cells at a time", run.took.as_secs().div_ceil(60), run.lanes));
 
     text.push_str("\n## Recovery\n\nFrom the accident until everything is whole again, seconds.\n\n");
     text.push_str("| accident to | cells | median | worst |\n|---|---|---|---|\n");
@@ -64,6 +71,15 @@ fn text(all: &[Cell], results: &BTreeMap<Cell, Line>, took: Duration, lanes: usi
     let _ = writeln!(text, "| **all** | {} |", summary(&times(hit.iter().copied())));
     for operation in Operation::ALL {
         table(&mut text, operation, all, results);
+    }
+    let uncovered = uncovered(all, lines.iter().copied());
+    if !uncovered.is_empty() {
+        text.push_str(
+            "\n## Steps seen that no column covers\n\nTaken after an accident, and not in calm; in so many cells.\n\n",
+        );
+        for (step, cells) in uncovered {
+            let _ = writeln!(text, "- `{step}`: {cells}");
+        }
     }
     if broken > 0 {
         text.push_str("\n## Broken\n\n");
@@ -112,7 +128,7 @@ fn table(text: &mut String, operation: Operation, all: &[Cell], results: &BTreeM
     let _ = writeln!(text, "\n## {}\n", capital(operation.name()));
     let _ = writeln!(text, "| accident to | {} |", steps.join(" | "));
     let _ = writeln!(text, "|---|{}", "---|".repeat(steps.len()));
-    for victim in Victim::ALL {
+    for victim in Victim::of(operation) {
         for accident in victim.accidents() {
             let _ = write!(text, "| {} {} |", victim.name(), accident.name());
             for step in &steps {
@@ -149,22 +165,34 @@ mod tests {
     #[test]
     fn what_was_not_run_is_never_shown_as_passed() {
         let all = Cell::of(Operation::Delete, &["destroy".to_owned()]);
-        let seen =
-            Seen { outcome: Outcome::Finished, inside: true, ended_ms: 900, whole_ms: 1_240, attempts: 2, keys: 7 };
+        let seen = Seen {
+            outcome: Outcome::Finished,
+            inside: true,
+            owner: true,
+            ended_ms: 900,
+            whole_ms: 1_240,
+            attempts: 2,
+            keys: 7,
+            steps: ["destroy", "wait_gone"].map(str::to_owned).into(),
+        };
         let mut results = BTreeMap::new();
         let mut put = |cell: &str, verdict| {
             let cell: Cell = cell.parse().unwrap();
-            results.insert(cell.clone(), Line { cell, verdict, took_ms: 1 });
+            results.insert(cell.clone(), Line { cell, verdict, took_ms: 1, programs: "this".to_owned() });
         };
         put("delete/destroy/agent/kill", Verdict::Well(seen));
         put("delete/destroy/node-node/cut", Verdict::NotRun("no right".to_owned()));
         put("delete/destroy/api/kill", Verdict::Broken { why: "lost\nmore".to_owned(), files: String::new() });
-        let text = text(&all, &results, Duration::from_secs(61), 3);
+        let run = Run { took: Duration::from_secs(61), lanes: 3, programs: "this".to_owned() };
+        let text = text(&all, &results, &run);
         for line in [
             "| cells of the matrix | 21 |",
             "| ended well | 1 |",
             "| broken | 1 |",
             "| not run | 19 |",
+            "| hit a member that had owned slots and keys before | 1 |",
+            "| run with the programs of the last run | 3 |",
+            "- `delete/wait_gone`: 1",
             "| agent kill | 1 | 1.2 | 1.2 |",
             "| agent kill | 1.2 |",
             "| node-node cut | not run |",

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use redtrove_testkit::stack::Binaries;
 use serde::{Deserialize, Serialize};
 
 use crate::cell::Cell;
@@ -42,6 +44,18 @@ pub(crate) struct Line {
     pub(crate) verdict: Verdict,
     /// How long all of it took, the making of its cluster included, milliseconds.
     pub(crate) took_ms: u64,
+    /// The mark of the programs that it was run with.
+    pub(crate) programs: String,
+}
+
+/// A mark that tells these programs from those of another build, by lengths and times of the files.
+pub(crate) fn mark(binaries: &Binaries) -> Result<String> {
+    let mut hasher = DefaultHasher::new();
+    for path in [&binaries.api, &binaries.taskmanager, &binaries.guestagent] {
+        let known = fs::metadata(path).with_context(|| format!("cannot look at {}", path.display()))?;
+        (known.len(), known.modified()?).hash(&mut hasher);
+    }
+    Ok(format!("{:016x}", hasher.finish()))
 }
 
 /// Reads the results of earlier runs, the newest of each cell; none where there is no file.
@@ -77,6 +91,7 @@ mod tests {
             cell: cell.parse().unwrap(),
             verdict: Verdict::NotRun("not ready within …".to_owned()),
             took_ms: 1,
+            programs: String::new(),
         };
         let [one, half, next] = ["node", "redis", "agent"].map(|victim| line(&format!("grow/verify/{victim}/kill")));
         append(&path, &one).unwrap();
@@ -97,7 +112,7 @@ mod tests {
         assert!(read(&path).unwrap().is_empty());
         let cell: Cell = "grow/verify/redis/kill".parse().unwrap();
         let broken = Verdict::Broken { why: "x".to_owned(), files: "y".to_owned() };
-        let line = Line { cell: cell.clone(), verdict: broken, took_ms: 1 };
+        let line = Line { cell: cell.clone(), verdict: broken, took_ms: 1, programs: String::new() };
         append(&path, &line).unwrap();
         append(&path, &Line { verdict: Verdict::NotRun("z".to_owned()), ..line }).unwrap();
         write!(OpenOptions::new().append(true).open(&path).unwrap(), "{{\"cell\": \"gr").unwrap();

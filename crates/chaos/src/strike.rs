@@ -48,32 +48,43 @@ pub(crate) struct Target {
     pub(crate) accident: Accident,
     /// The taskmanager that runs the task, by its daemon's name.
     pub(crate) taskmanager: String,
-    /// The member that the step is about.
+    /// The member that is hit, or whose part is.
     pub(crate) member: Option<InstanceId>,
     /// Another member.
     pub(crate) other: Option<InstanceId>,
+    /// The guests that were there before the operation. A look for those takes longer than the removal of one.
+    pub(crate) known: Vec<Guest>,
 }
 
 impl Target {
     /// Does it, if whom it is meant for is there.
     pub(crate) fn strike(&self, bed: &Bed) -> Result<Option<Struck>> {
-        let member = || self.member.map(|id| bed.guest(id)).transpose().map(Option::flatten);
+        let member = || self.guest(bed, self.member);
         match self.victim {
             Victim::Taskmanager => daemon(bed, &self.taskmanager, self.accident).map(Some),
             Victim::Api => daemon(bed, "api", self.accident).map(Some),
             Victim::Broker => daemon(bed, "rabbitmq", self.accident).map(Some),
             Victim::Database => daemon(bed, "mariadb", self.accident).map(Some),
-            Victim::Agent => guest(member()?.and_then(|guest| guest.agent).into_iter().collect(), self.accident),
-            Victim::Redis => guest(member()?.and_then(|guest| guest.redis).into_iter().collect(), self.accident),
-            Victim::Node => guest(both(member()?), self.accident),
-            Victim::AgentLink => match member()? {
-                Some(guest) => cut(Cut::of_port(&guest.ip, AGENT_PORT)?),
+            Victim::Agent(_) => guest(member()?.and_then(|guest| guest.agent).into_iter().collect(), self.accident),
+            Victim::Redis(_) => guest(member()?.and_then(|guest| guest.redis).into_iter().collect(), self.accident),
+            Victim::Node(_) => guest(both(member()?), self.accident),
+            Victim::AgentLink(_) => match member()? {
+                Some(guest) => cut(|| Cut::of_port(&guest.ip, AGENT_PORT), &[guest.agent]),
                 None => Ok(None),
             },
-            Victim::NodeLink => match (member()?, self.other.map(|id| bed.guest(id)).transpose()?.flatten()) {
-                (Some(one), Some(other)) => cut(Cut::between(&one.ip, &other.ip)?),
+            Victim::NodeLink(_) => match (member()?, self.guest(bed, self.other)?) {
+                (Some(one), Some(other)) => cut(|| Cut::between(&one.ip, &other.ip), &[one.redis, other.redis]),
                 _ => Ok(None),
             },
+        }
+    }
+
+    fn guest(&self, bed: &Bed, instance: Option<InstanceId>) -> Result<Option<Guest>> {
+        let Some(instance) = instance else { return Ok(None) };
+        let id = instance.to_string();
+        match self.known.iter().find(|guest| guest.id == id) {
+            Some(guest) => Ok(Some(guest.clone())),
+            None => bed.guest(instance),
         }
     }
 }
@@ -86,14 +97,24 @@ fn both(guest: Option<Guest>) -> Vec<Process> {
     }
 }
 
-fn cut(cut: Cut) -> Result<Option<Struck>> {
+/// Cuts a link; one whose ends have gone meanwhile is none.
+fn cut(make: impl FnOnce() -> Result<Cut>, ends: &[Option<Process>]) -> Result<Option<Struck>> {
+    let is_link = || ends.iter().flatten().all(|end| !end.is_gone());
+    if !is_link() {
+        return Ok(None);
+    }
+    let cut = make()?;
+    if !is_link() {
+        cut.heal()?;
+        return Ok(None);
+    }
     let at = Instant::now();
     Ok(Some(Struck { mend: Mend::Heal(cut), due: Some(at + LASTS), at }))
 }
 
-/// Hits processes that nobody but the product starts again.
+/// Hits processes that nobody but the product starts again, if all of them are there.
 fn guest(processes: Vec<Process>, accident: Accident) -> Result<Option<Struck>> {
-    if processes.is_empty() {
+    if processes.is_empty() || processes.iter().any(Process::is_gone) {
         return Ok(None);
     }
     let signal = match accident {

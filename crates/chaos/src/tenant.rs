@@ -183,13 +183,18 @@ pub(crate) struct Before {
     pub(crate) shown: Shown,
     nodes: BTreeSet<NodeId>,
     pub(crate) slots: BTreeMap<NodeId, SlotSet>,
+    /// The members that own slots, in member order.
+    pub(crate) owners: Vec<InstanceId>,
 }
 
 impl Before {
     /// Of a whole cluster, whose members agree.
     pub(crate) fn of(shown: Shown, views: &Views) -> Self {
         let nodes = views.iter().flatten().map(|line| line.id).collect();
-        Self { shown, nodes, slots: views.first().map(|view| slots(view)).unwrap_or_default() }
+        let is_owner = |view: &[NodeLine]| view.iter().any(|line| line.myself && line.slots.count() > 0);
+        let owners = shown.members.iter().zip(views).filter(|(_, view)| is_owner(view)).map(|(member, _)| member.id);
+        let owners = owners.collect();
+        Self { shown, nodes, slots: views.first().map(|view| slots(view)).unwrap_or_default(), owners }
     }
 
     /// What the same members say now. They may know others, whom a grow that failed left behind, but not as owners.
@@ -262,6 +267,20 @@ mod tests {
         };
         let view = |me| line(1, me, halves[0]) + &line(2, me, halves[1]);
         [view(1), view(2) + joiner].iter().map(|text| parse_nodes(text).unwrap()).collect()
+    }
+
+    #[test]
+    fn an_owner_is_who_says_so_of_itself() {
+        let member = |n| Member {
+            id: format!("00000000-0000-0000-0000-{n:012}").parse().unwrap(),
+            status: "ACTIVE".to_owned(),
+            ip: None,
+            has_fault: false,
+        };
+        let shown = Shown { task: "NONE".to_owned(), fault: None, members: vec![member(1), member(2)] };
+        let owners = |halves| Before::of(shown.clone(), &views(halves, "")).owners;
+        assert_eq!(owners(["0-8191", "8192-16383"]), [member(1).id, member(2).id]);
+        assert_eq!(owners(["", "0-16383"]), [member(2).id]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! One cell, from the cluster that is made for it to the moment when all is whole again.
 
+use std::collections::BTreeSet;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -7,12 +8,14 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use redtrove_core::InstanceId;
 use redtrove_engine::task::{Task, TaskState};
 use redtrove_testkit::http::Answer;
+use redtrove_testkit::stack::Guest;
 use redtrove_testkit::{pause, wait_for};
 use serde::{Deserialize, Serialize};
 
+use crate::batch;
 use crate::bed::{Bed, EVERY_SECOND, SYNCED};
-use crate::cell::{Cell, Operation, Victim};
-use crate::keys::Writer;
+use crate::cell::{Cell, Member, Operation, Victim};
+use crate::keys::{Acknowledged, Writer};
 use crate::strike::{Struck, Target};
 use crate::tenant::{Before, Cluster, Shown, slots};
 
@@ -49,6 +52,8 @@ pub(crate) struct Seen {
     pub(crate) outcome: Outcome,
     /// The step was still running after the hit.
     pub(crate) inside: bool,
+    /// The victim was a member that had owned slots, and held writes that were acknowledged, before the operation.
+    pub(crate) owner: bool,
     /// From the accident until the operation had ended, milliseconds.
     pub(crate) ended_ms: u64,
     /// From the accident until everything was whole again, milliseconds.
@@ -57,6 +62,8 @@ pub(crate) struct Seen {
     pub(crate) attempts: u32,
     /// How many writes were acknowledged and read back.
     pub(crate) keys: usize,
+    /// The names in the step log of the operation.
+    pub(crate) steps: BTreeSet<String>,
 }
 
 impl Seen {
@@ -71,6 +78,8 @@ pub(crate) struct Trial {
     pub(crate) cluster: Cluster,
     pub(crate) seen: Seen,
     pub(crate) left: Left,
+    /// What was written to it.
+    pub(crate) acknowledged: Acknowledged,
 }
 
 /// What is left of a cell's cluster.
@@ -89,6 +98,17 @@ struct Ready {
     before: Before,
     writer: Writer,
     leaver: Option<InstanceId>,
+    /// Looked for now: once a step has begun, it may be too late.
+    guests: Vec<Guest>,
+}
+
+/// An accident that has happened to somebody.
+struct Hit {
+    struck: Struck,
+    /// The step still ran then.
+    inside: bool,
+    /// The victim is a member that owned slots before.
+    owner: bool,
 }
 
 /// Runs a cell. An error is a promise that was broken.
@@ -101,9 +121,9 @@ pub(crate) fn run(bed: &Bed, cell: &Cell, name: &str) -> Result<Trial> {
         Some(found) => found,
         None => return finish(bed, cell, asked, ready, None, Outcome::NotReached),
     };
-    let (struck, inside) = hit(bed, cell, &task, &target)?;
-    let outcome = if struck.is_some() { Outcome::Finished } else { Outcome::NoVictim };
-    finish(bed, cell, asked, ready, struck.map(|struck| (struck, inside)), outcome)
+    let hit = hit(bed, cell, &task, &target, ready.as_ref())?;
+    let outcome = if hit.is_some() { Outcome::Finished } else { Outcome::NoVictim };
+    finish(bed, cell, asked, ready, hit, outcome)
 }
 
 /// Makes the cluster that an operation other than create needs, with a tenant that writes.
@@ -119,7 +139,7 @@ fn prepare(bed: &Bed, operation: Operation, name: &str, version: &str) -> Result
         leaver = shown.members.last().map(|member| member.id);
     }
     let writer = Writer::start(shown.addresses(), name)?;
-    Ok(Ready { cluster, before: Before::of(shown, &views), writer, leaver })
+    Ok(Ready { cluster, before: Before::of(shown, &views), writer, leaver, guests: bed.guests()? })
 }
 
 /// An operation that was asked for; a shrink is answered when it is accepted.
@@ -186,30 +206,35 @@ fn target(
         let rows = bed.ask(async |store| store.cluster(cluster.id).await)?;
         members = rows.map(|(_, instances)| instances.iter().map(|row| row.id).collect()).unwrap_or_default();
     }
-    let member = subject.or_else(|| members.last().copied());
-    let other = members.iter().copied().find(|id| Some(*id) != member);
-    Ok(Target { victim: cell.victim, accident: cell.accident, taskmanager, member, other })
+    let owners = ready.map(|ready| ready.before.owners.as_slice()).unwrap_or_default();
+    let (member, others) = match cell.victim.member() {
+        Some(Member::Owner) => (owners.first().copied(), owners),
+        Some(Member::Subject) | None => (subject.or_else(|| members.last().copied()), members.as_slice()),
+    };
+    let other = others.iter().copied().find(|id| Some(*id) != member);
+    let known = ready.map(|ready| ready.guests.clone()).unwrap_or_default();
+    Ok(Target { victim: cell.victim, accident: cell.accident, taskmanager, member, other, known })
 }
 
-/// Hits, as soon as whom it is meant for is there. Says, too, whether the step still ran then.
-fn hit(bed: &Bed, cell: &Cell, task: &Task, target: &Target) -> Result<(Option<Struck>, bool)> {
-    let mut struck = target.strike(bed)?;
+/// Hits, as soon as whom it is meant for is there; none if the operation ends before.
+fn hit(bed: &Bed, cell: &Cell, task: &Task, target: &Target, ready: Option<&Ready>) -> Result<Option<Hit>> {
     let begun = Instant::now();
-    while struck.is_none() && begun.elapsed() < STEP_BEGINS_WITHIN {
+    let struck = loop {
+        if let Some(struck) = target.strike(bed)? {
+            break struck;
+        }
         let ended = bed.task(task.cluster, task.kind)?.is_none_or(|task| task.state.is_end());
-        if ended {
-            return Ok((None, false));
+        if ended || begun.elapsed() >= STEP_BEGINS_WITHIN {
+            return Ok(None);
         }
         pause(LOOK_EVERY);
-        struck = target.strike(bed)?;
-    }
-    if cell.victim == Victim::Database {
-        // Nobody can be asked.
-        return Ok((struck, false));
-    }
-    let steps = bed.steps(task)?;
+    };
+    // Without the database nobody can be asked.
+    let steps = if cell.victim == Victim::Database { Vec::new() } else { bed.steps(task)? };
     let inside = steps.iter().any(|step| step.name == cell.step && step.ended.is_none());
-    Ok((struck, inside))
+    let is_owner = |member: InstanceId| ready.is_some_and(|ready| ready.before.owners.contains(&member));
+    let owner = cell.victim.member().is_some() && target.member.is_some_and(is_owner);
+    Ok(Some(Hit { struck, inside, owner }))
 }
 
 /// Waits for the end of the operation and of the accident, and until all is whole.
@@ -218,11 +243,11 @@ fn finish(
     cell: &Cell,
     asked: Asked,
     ready: Option<Ready>,
-    struck: Option<(Struck, bool)>,
+    hit: Option<Hit>,
     outcome: Outcome,
 ) -> Result<Trial> {
-    let inside = struck.as_ref().is_some_and(|(_, inside)| *inside);
-    let mut struck = struck.map(|(struck, _)| struck);
+    let (inside, owner) = hit.as_ref().map_or((false, false), |hit| (hit.inside, hit.owner));
+    let mut struck = hit.map(|hit| hit.struck);
     let at = struck.as_ref().map_or_else(Instant::now, |struck| struck.at);
     let ended = wait_ended(bed, cell, &asked.cluster, struck.as_mut());
     // In any case: the next cell begins in a world that is in order.
@@ -242,29 +267,32 @@ fn finish(
         }
     }
     bed.wait_up()?;
-    let (outcome, left, keys) = match (task.state, cell.operation) {
+    let (outcome, left, acknowledged) = match (task.state, cell.operation) {
         (TaskState::Succeeded, Operation::Delete) => {
             asked.cluster.wait_gone(bed.api(1)?, WHOLE_WITHIN)?;
-            (outcome, Left::Nothing, 0)
+            (outcome, Left::Nothing, Acknowledged::default())
         }
         (TaskState::Succeeded, operation) => {
             let members = if operation == Operation::Grow { MEMBERS + 1 } else { MEMBERS };
-            let keys = check_whole(bed, &asked.cluster, ready, members)?;
-            (outcome, Left::Whole(members), keys)
+            let acknowledged = check_whole(bed, &asked.cluster, ready, members)?;
+            (outcome, Left::Whole(members), acknowledged)
         }
         _ => {
             let fault = task.fault.clone().unwrap_or_default();
             ensure!(!fault.is_empty(), "the operation failed and does not say why");
             ensure!(struck.is_some(), "the operation failed although nobody was hit: {fault}");
             ensure!(cell.operation != Operation::Delete, "a delete failed: {fault}");
-            let (left, keys) = check_failed(bed, &asked.cluster, ready)?;
-            (Outcome::Failed(fault), left, keys)
+            let (left, acknowledged) = check_failed(bed, &asked.cluster, ready)?;
+            (Outcome::Failed(fault), left, acknowledged)
         }
     };
+    let steps = bed.steps(&task)?.into_iter().map(|step| step.name).collect();
     let ms = |length: Duration| u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
     let (ended_ms, whole_ms) = (ms(ended_after.saturating_duration_since(at)), ms(at.elapsed()));
-    let seen = Seen { outcome, inside, ended_ms, whole_ms, attempts: task.attempt, keys };
-    Ok(Trial { cluster: asked.cluster, seen, left })
+    let seen =
+        Seen { outcome, inside, owner, ended_ms, whole_ms, attempts: task.attempt, keys: acknowledged.count(), steps };
+    batch::check_held_addresses(bed)?;
+    Ok(Trial { cluster: asked.cluster, seen, left, acknowledged })
 }
 
 /// Waits until the task has ended, and mends the accident when its time has come.
@@ -293,7 +321,7 @@ fn over(bed: &Bed, struck: Option<&mut Struck>) -> Result<()> {
 }
 
 /// The cluster has so many members, slots are where they were, and no write is lost.
-fn check_whole(bed: &Bed, cluster: &Cluster, ready: Option<Ready>, members: usize) -> Result<usize> {
+fn check_whole(bed: &Bed, cluster: &Cluster, ready: Option<Ready>, members: usize) -> Result<Acknowledged> {
     let api = bed.api(1)?;
     let (shown, views) = cluster.wait_whole(api, members, WHOLE_WITHIN)?;
     let Some(ready) = ready else {
@@ -307,15 +335,15 @@ fn check_whole(bed: &Bed, cluster: &Cluster, ready: Option<Ready>, members: usiz
     check_keys(ready.writer, &shown)
 }
 
-fn check_keys(writer: Writer, shown: &Shown) -> Result<usize> {
-    let (count, lost) = writer.stop_and_read(&shown.addresses())?;
-    ensure!(lost.is_empty(), "{} of {count} acknowledged writes are lost: {lost:?}", lost.len());
-    Ok(count)
+fn check_keys(writer: Writer, shown: &Shown) -> Result<Acknowledged> {
+    let acknowledged = writer.stop()?;
+    acknowledged.check(&shown.addresses())?;
+    Ok(acknowledged)
 }
 
 /// What failed says so: the cluster is idle with a fault, members of before are as they were and agree on whose slots
 /// are whose, those that were being made say why they are not there.
-fn check_failed(bed: &Bed, cluster: &Cluster, ready: Option<Ready>) -> Result<(Left, usize)> {
+fn check_failed(bed: &Bed, cluster: &Cluster, ready: Option<Ready>) -> Result<(Left, Acknowledged)> {
     let api = bed.api(1)?;
     let shown = match &ready {
         Some(ready) => cluster.wait_as_before(api, &ready.before, WHOLE_WITHIN)?,
@@ -325,10 +353,10 @@ fn check_failed(bed: &Bed, cluster: &Cluster, ready: Option<Ready>) -> Result<(L
     let is_old = |id| ready.iter().flat_map(|ready| &ready.before.shown.members).any(|member| member.id == id);
     let silent = shown.members.iter().find(|member| !is_old(member.id) && !member.has_fault);
     ensure!(silent.is_none(), "a member that was not made does not say so: {silent:?}");
-    let Some(ready) = ready else { return Ok((Left::Nothing, 0)) };
+    let Some(ready) = ready else { return Ok((Left::Nothing, Acknowledged::default())) };
     ready.writer.wait_for_more(30).context("after the operation that failed")?;
-    let keys = check_keys(ready.writer, &ready.before.shown)?;
-    Ok((Left::AsBefore(ready.before), keys))
+    let acknowledged = check_keys(ready.writer, &ready.before.shown)?;
+    Ok((Left::AsBefore(ready.before), acknowledged))
 }
 
 /// Grows a whole cluster by a member and has it leave again, in calm.
@@ -338,8 +366,8 @@ pub(crate) fn grow_and_shrink(bed: &Bed, trial: &Trial) -> Result<()> {
     let (shown, _) = trial.cluster.wait_whole(api, members + 1, MADE_WITHIN).context("grown after the cell")?;
     let leaver = shown.members.last().context("nobody joined")?.id;
     trial.cluster.shrink(api, leaver)?.expect_status(202)?;
-    trial.cluster.wait_whole(api, members, MADE_WITHIN).context("shrunk after the cell")?;
-    Ok(())
+    let (shown, _) = trial.cluster.wait_whole(api, members, MADE_WITHIN).context("shrunk after the cell")?;
+    trial.acknowledged.check(&shown.addresses()).context("grown and shrunk after the cell")
 }
 
 /// The steps that an operation takes when nothing happens, by name, in the order in which they first begin.
