@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use redtrove_core::{ClusterId, InstanceId, ProjectId};
-use redtrove_engine::ports::Store;
+use redtrove_engine::ports::{Store, StoreError};
 use redtrove_engine::task::{StepRecord, Task, TaskKind};
 use redtrove_testkit::http::Client;
 use redtrove_testkit::logs;
@@ -28,8 +28,10 @@ pub(crate) const EVERY_SECOND: &str = "every-second";
 const DATABASE_AWAY: [&str; 2] = ["ends: the database cannot be used: ", "error returned from after_connect"];
 /// When a node holds another for failed, milliseconds.
 const NODE_TIMEOUT: &str = "1000";
-/// For one question to the database, which may be dead.
-const ASKED_WITHIN: Duration = Duration::from_secs(2);
+/// For one question to the database on a busy machine.
+const ASKED_WITHIN: Duration = Duration::from_secs(20);
+/// The same for whoever has something else to do while the database may be dead.
+const ASKED_BRIEFLY: Duration = Duration::from_secs(2);
 
 /// A running stack and what looks at it from outside.
 pub(crate) struct Bed {
@@ -147,19 +149,33 @@ impl Bed {
         stack.description().amqp.clone().context("the stack has a broker")
     }
 
-    /// Asks the database; a dead one is an error, after a moment.
-    pub(crate) fn ask<T>(
+    /// Asks the database; a dead one is an error, after a while.
+    pub(crate) fn ask<T>(&self, question: impl AsyncFnOnce(&dyn Store) -> Result<T, StoreError>) -> Result<T> {
+        self.ask_within(ASKED_WITHIN, question)
+    }
+
+    fn ask_within<T>(
         &self,
-        question: impl AsyncFnOnce(&dyn Store) -> Result<T, redtrove_engine::ports::StoreError>,
+        within: Duration,
+        question: impl AsyncFnOnce(&dyn Store) -> Result<T, StoreError>,
     ) -> Result<T> {
-        let answer = async { tokio::time::timeout(ASKED_WITHIN, question(&*self.store)).await };
+        let answer = async { tokio::time::timeout(within, question(&*self.store)).await };
         let answer = self.runtime.block_on(answer).map_err(|_| anyhow!("the database does not answer"))?;
         answer.context("the database does not answer")
     }
 
     /// The newest task of this kind on a cluster.
     pub(crate) fn task(&self, cluster: ClusterId, kind: TaskKind) -> Result<Option<Task>> {
-        let tasks = self.ask(async |store| store.tasks(Some(cluster), 10).await)?;
+        self.task_within(ASKED_WITHIN, cluster, kind)
+    }
+
+    /// The same, unless the database keeps one waiting: it may be dead.
+    pub(crate) fn task_briefly(&self, cluster: ClusterId, kind: TaskKind) -> Result<Option<Task>> {
+        self.task_within(ASKED_BRIEFLY, cluster, kind)
+    }
+
+    fn task_within(&self, within: Duration, cluster: ClusterId, kind: TaskKind) -> Result<Option<Task>> {
+        let tasks = self.ask_within(within, async |store| store.tasks(Some(cluster), 10).await)?;
         Ok(tasks.into_iter().find(|task| task.kind == kind))
     }
 

@@ -15,8 +15,9 @@ use tokio::runtime::Runtime;
 
 /// For one command; a server may be stopped for eight seconds, and its writer then goes on to the next key.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
-/// How long a client that reads goes on trying.
+/// How long a client that reads goes on trying, and how much longer for each key.
 const READ_WITHIN: Duration = Duration::from_secs(30);
+const EACH_WITHIN: Duration = Duration::from_millis(10);
 /// The pause between two writes: a few hundred a second notice any gap.
 const BETWEEN_WRITES: Duration = Duration::from_millis(3);
 
@@ -66,7 +67,10 @@ fn missing(members: &[SocketAddrV4], prefix: &str, numbers: &[u64]) -> Result<Ve
             }
             anyhow::Ok(missing)
         };
-        tokio::time::timeout(READ_WITHIN, read).await.map_err(|_| anyhow!("keys cannot be read"))?
+        let keys = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
+        tokio::time::timeout(READ_WITHIN + EACH_WITHIN * keys, read)
+            .await
+            .map_err(|_| anyhow!("keys cannot be read"))?
     })
 }
 

@@ -303,7 +303,7 @@ fn wait_ended(bed: &Bed, cell: &Cell, cluster: &Cluster, mut struck: Option<&mut
             struck.tick(bed)?;
         }
         // The database may be dead for a while.
-        let Ok(Some(task)) = bed.task(cluster.id, cell.operation.kind()) else { return Ok(None) };
+        let Ok(Some(task)) = bed.task_briefly(cluster.id, cell.operation.kind()) else { return Ok(None) };
         last = format!("{} in {:?}: {:?}", task.state, task.step, task.progress);
         Ok(task.state.is_end().then(|| (task, Instant::now())))
     });
