@@ -61,6 +61,8 @@ mod shrink_under_reshard;
 #[cfg(test)]
 mod stale_messages;
 #[cfg(test)]
+mod status_in_time;
+#[cfg(test)]
 mod stopped_in_order;
 #[cfg(test)]
 mod support;

@@ -24,6 +24,7 @@ pub use compute::SimCompute;
 pub use guests::SimGuests;
 pub use mutation::Mutation;
 pub use nodes::Node;
+use redtrove_core::instance::Instance;
 use redtrove_core::{ClusterId, InstanceId, ProjectId};
 pub use store::SimStore;
 use tokio::sync::oneshot;
@@ -187,6 +188,13 @@ impl Sim {
         if let Some(node) = state.nodes.touch(instance) {
             change(node);
             node.away_since = if node.is_up() { None } else { node.away_since.or(Some(now)) };
+        }
+    }
+
+    /// Lets a test change an instance's row behind the engine's back.
+    pub fn change_instance(&self, instance: InstanceId, change: impl FnOnce(&mut Instance)) {
+        if let Some((_, instance)) = self.lock().store.instances.get_mut(&instance) {
+            change(instance);
         }
     }
 

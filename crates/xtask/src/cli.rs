@@ -251,7 +251,15 @@ fn default_dir() -> PathBuf {
 mod tests {
     use clap::{CommandFactory as _, Parser as _};
 
-    use super::{Arguments, Command};
+    use super::{Arguments, Command, Db, UpOptions};
+
+    /// What is asked for after `xtask up`.
+    fn up(options: &[&str]) -> UpOptions {
+        match Arguments::try_parse_from([&["xtask", "up"], options].concat()).unwrap().command {
+            Command::Up(options) => options,
+            other => panic!("{other:?}"),
+        }
+    }
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -260,11 +268,17 @@ mod tests {
 
     #[test]
     fn supervision_is_on_unless_switched_off() {
-        let supervised = |line: &[&str]| match Arguments::parse_from(line).command {
-            Command::Up(options) => options.supervise,
-            other => panic!("{other:?}"),
-        };
-        assert!(supervised(&["xtask", "up"]));
-        assert!(!supervised(&["xtask", "up", "--no-supervise"]));
+        assert!(up(&[]).supervise);
+        assert!(!up(&["--no-supervise"]).supervise);
+    }
+
+    #[test]
+    fn a_stack_has_one_of_each_unless_more_are_asked_for() {
+        let of = |options: &UpOptions| (options.kind.db, options.apis, options.taskmanagers);
+        assert_eq!(of(&up(&[])), (Db::Sqlite, 1, 1));
+        assert_eq!(of(&up(&["--db", "mariadb", "--apis", "2", "--taskmanagers", "2"])), (Db::Mariadb, 2, 2));
+        for refused in [["--apis", "0"], ["--taskmanagers", "17"], ["--db", "postgresql"]] {
+            assert!(Arguments::try_parse_from([&["xtask", "up"], &refused[..]].concat()).is_err(), "{refused:?}");
+        }
     }
 }

@@ -119,6 +119,11 @@ impl World {
     /// As [`World::create`], of redis-servers that sync every write before they acknowledge it.
     pub(crate) fn create_synced(&self, name: &str, members: usize) -> Cluster {
         self.taskmanager(&["datastore", "add", "redis", "synced", "--engine", "redis", "--set", "appendfsync=always"]);
+        self.create_another_synced(name, members)
+    }
+
+    /// As [`World::create_synced`], in a world that has such a cluster.
+    pub(crate) fn create_another_synced(&self, name: &str, members: usize) -> Cluster {
         let mut body = ask(name, members);
         body["cluster"]["datastore"]["version"] = "synced".into();
         Cluster::create_with(&self.client(), &body)

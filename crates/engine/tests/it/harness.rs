@@ -165,6 +165,13 @@ pub(crate) async fn instances(sim: &Sim, id: ClusterId) -> Vec<Instance> {
     cluster(sim, id).await.expect("the cluster is there").1
 }
 
+/// Gives all slots of a member to the first one, behind the engine's back.
+pub(crate) fn drain(sim: &Sim, members: &[Instance], leaver: InstanceId) {
+    let slots = sim.node(leaver).unwrap().slots;
+    sim.change_node(leaver, |node| node.slots = SlotSet::empty());
+    sim.change_node(members[0].id, |node| node.slots = node.slots.clone().union(&slots));
+}
+
 /// Runs a taskmanager's monitor for as long as it takes to pay debts and to look twice.
 pub(crate) async fn settle(sim: &Sim) {
     watch(sim, Duration::from_secs(180)).await;

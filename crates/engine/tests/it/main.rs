@@ -5,6 +5,7 @@
 mod calm;
 mod chaos;
 mod contract;
+mod doctor;
 mod fence;
 mod grow;
 mod harness;

@@ -28,12 +28,6 @@ async fn drained(seed: u64, leavers: usize) -> (Sim, ClusterId, Vec<InstanceId>)
     (sim, cluster, leaving)
 }
 
-fn drain(sim: &Sim, members: &[Instance], leaver: InstanceId) {
-    let slots = sim.node(leaver).unwrap().slots;
-    sim.change_node(leaver, |node| node.slots = SlotSet::empty());
-    sim.change_node(members[0].id, |node| node.slots = node.slots.clone().union(&slots));
-}
-
 async fn calls_of_a_shrink() -> u64 {
     let (sim, cluster, leavers) = drained(0, 1).await;
     let task = submit_shrink(&sim, cluster, &leavers).await;

@@ -202,37 +202,3 @@ async fn a_cluster_says_how_many_slots_it_serves_and_no_more_than_once() {
         () = watch => {}
     }
 }
-
-#[tokio::test(start_paused = true)]
-async fn the_doctor_finds_nothing_in_a_sound_world_and_a_machine_that_nobody_knows() {
-    let (sim, _) = formed(7, 3).await;
-    let graces = redtrove_engine::doctor::Graces {
-        lease: Duration::from_secs(30),
-        deleted_machine: Duration::from_secs(10),
-        unknown_machine: Some(Duration::from_secs(60)),
-    };
-    let world = sim.observer();
-    assert_eq!(redtrove_engine::doctor::examine(&world, graces).await.unwrap(), []);
-    let spec = redtrove_engine::ports::InstanceSpec {
-        id: redtrove_core::InstanceId(uuid::Uuid::from_u128(42)),
-        cluster: redtrove_core::ClusterId(uuid::Uuid::from_u128(43)),
-        name: "astray".to_owned(),
-        flavor_id: "1".to_owned(),
-        volume_gb: 2,
-        engine: redtrove_core::topology::Engine::Redis,
-    };
-    world.compute.ensure(&spec).await.unwrap();
-    let found = redtrove_engine::doctor::examine(&world, graces).await.unwrap();
-    assert_eq!(
-        found.iter().map(|finding| (finding.kind, finding.can_be_mended())).collect::<Vec<_>>(),
-        [("unknown_machine", false)]
-    );
-    world.store.put_orphans(&[spec.id].into()).await.unwrap();
-    tokio::time::sleep(Duration::from_secs(61)).await;
-    let found = redtrove_engine::doctor::examine(&world, graces).await.unwrap();
-    sim.set_chaos(Chaos::FailForGood("destroy", Trouble::Transient));
-    let refused = redtrove_engine::doctor::mend(&sim.incarnation(), &found[0]).await.unwrap_err();
-    assert!(matches!(refused, redtrove_engine::doctor::DoctorError::Remove(_)), "who asked hears why: {refused}");
-    assert!(redtrove_engine::doctor::mend(&world, &found[0]).await.unwrap(), "its time is over");
-    assert_eq!(redtrove_engine::doctor::examine(&world, graces).await.unwrap(), []);
-}
