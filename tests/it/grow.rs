@@ -33,6 +33,7 @@ fn a_cluster_grows_while_it_serves() {
 
     let at = members[0].to_string();
     redis::cluster_tool(&["--cluster", "rebalance", &at, "--cluster-use-empty-masters"]).unwrap();
+    cluster.wait_agreement();
     redis::cluster_tool(&["--cluster", "check", &at]).unwrap();
     let owners: std::collections::BTreeSet<String> = cluster.slot_map().into_iter().map(|(_, _, ip)| ip).collect();
     assert_eq!(owners.len(), 5, "new members own slots now");

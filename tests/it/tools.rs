@@ -32,9 +32,11 @@ fn redis_cli_reshards_and_rebalances_and_breaks_nothing() {
 
     let (from, to) = (["--cluster-from", nodes[0].as_str()], ["--cluster-to", nodes[1].as_str()]);
     manage(members[2], "reshard", &[&from[..], &to, &["--cluster-slots", "500", "--cluster-yes"]].concat());
+    cluster.wait_agreement();
     check(members[1]);
     assert_eq!(slots(&cluster), [4962, 5961, 5461], "500 slots went from the first member to the second");
     manage(members[0], "rebalance", &["--cluster-threshold", "1"]);
+    cluster.wait_agreement();
     check(members[2]);
     let spread = slots(&cluster);
     assert!(spread.iter().all(|count| (5_400..=5_520).contains(count)), "{spread:?}");
