@@ -45,9 +45,11 @@ fn a_full_disk_of_the_database_is_told_of_and_what_was_under_way_goes_on() {
     disk.fill().unwrap();
     let mut clusters = ask_until_refused(&mut world);
     clusters.extend([there.clone(), under_way.clone(), filler.clone()].map(|cluster| cluster.path()));
-    // The same for the log of steps: behind those of the task that is under way no more fit on their page, nor on another.
-    let refused = until_refused(&database, &filler.task);
-    assert!(refused.contains("full"), "{refused}");
+    // The same for the log of steps: first no page is left, then no room on the page of the task that is under way.
+    for task in [&filler.task, &under_way.task] {
+        let refused = until_refused(&database, task);
+        assert!(refused.contains("full"), "{refused}");
+    }
 
     taskmanager.signal(Signal::CONT).unwrap();
     until("the taskmanager to find no room", || {
