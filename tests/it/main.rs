@@ -19,6 +19,8 @@ mod database_away;
 #[cfg(test)]
 mod delete_during_build;
 #[cfg(test)]
+mod disks_full;
+#[cfg(test)]
 mod doctor;
 #[cfg(test)]
 mod embedded;

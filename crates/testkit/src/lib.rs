@@ -13,10 +13,12 @@ pub mod mariadb;
 pub mod process;
 pub mod rabbitmq;
 pub mod redis;
+pub mod small_disk;
 pub mod stack;
 pub mod venv;
 pub mod wait;
 
 pub use process::{Launch, Process};
+pub use small_disk::SmallDisk;
 pub use stack::{Stack, StackOptions};
 pub use wait::{pause, wait_for, wait_until_well};

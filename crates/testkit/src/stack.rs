@@ -111,6 +111,8 @@ pub struct StackOptions {
     pub bus: Bus,
     /// Where rows are kept.
     pub db: Db,
+    /// Where a MariaDB of the stack's own has its files, if not in the stack's directory; made if it is missing.
+    pub mariadb_dir: Option<PathBuf>,
     /// Who checks tokens.
     pub auth: Auth,
     /// How many APIs, at least one, each with a port of its own.
@@ -131,7 +133,8 @@ impl StackOptions {
         let (api, taskmanager) = (Value::Null, Value::Null);
         let lister = "cargo xtask".to_owned();
         let (bus, db, auth) = (Bus::None, Db::Sqlite, Auth::Static);
-        Self { dir: dir.into(), binaries, bus, db, auth, apis: 1, taskmanagers: 1, api, taskmanager, lister }
+        let (dir, mariadb_dir) = (dir.into(), None);
+        Self { dir, binaries, bus, db, mariadb_dir, auth, apis: 1, taskmanagers: 1, api, taskmanager, lister }
     }
 }
 
@@ -188,7 +191,7 @@ impl Stack {
     fn start_all(&mut self, options: &StackOptions, progress: &dyn Fn(&str) -> Result<()>) -> Result<()> {
         progress(&format!("addresses {} in {}", self.block.cidr(), self.layout.dir().display()))?;
         let broker = self.start_bus(&options.bus, progress)?;
-        self.start_database(options.db, progress)?;
+        self.start_database(options, progress)?;
         self.start_auth(&options.auth, progress)?;
         let auth = auth::section(&self.layout, &self.tokens, self.cloud.as_ref())?;
         config::write(&self.layout, &self.block, options, &auth, &mut self.state.description)?;
@@ -231,12 +234,12 @@ impl Stack {
         Ok(None)
     }
 
-    fn start_database(&mut self, db: Db, progress: &dyn Fn(&str) -> Result<()>) -> Result<()> {
-        if db == Db::Sqlite {
+    fn start_database(&mut self, options: &StackOptions, progress: &dyn Fn(&str) -> Result<()>) -> Result<()> {
+        if options.db == Db::Sqlite {
             return Ok(());
         }
         progress("starting MariaDB")?;
-        let dir = self.layout.dir().join("mariadb");
+        let dir = options.mariadb_dir.clone().unwrap_or_else(|| self.layout.dir().join("mariadb"));
         let server = Server::prepare(&dir, self.layout.dir(), self.block.services(), Durability::Killed)?;
         let process = server.launch.spawn()?;
         server.wait_ready(&process)?;

@@ -75,6 +75,16 @@ impl Database {
         })
     }
 
+    /// Changes something that has to do with the row that a text leads to; whether the database did.
+    pub(crate) fn change(&self, statement: &'static str, of: &str) -> Result<(), sqlx::Error> {
+        self.runtime.block_on(async {
+            match &self.pool {
+                Pool::Sqlite(pool) => sqlx::query(statement).bind(of).execute(pool).await.map(drop),
+                Pool::MariaDb(pool) => sqlx::query(statement).bind(of).execute(pool).await.map(drop),
+            }
+        })
+    }
+
     /// How many rows the tables have that a request can write to.
     pub(crate) fn row_counts(&self) -> Vec<i64> {
         [
