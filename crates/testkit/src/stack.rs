@@ -31,7 +31,7 @@ use crate::mariadb::{Durability, Server};
 use crate::process::table::STACK_DIR_VARIABLE;
 use crate::process::{Launch, Process};
 use crate::rabbitmq::Broker;
-use crate::wait::wait_for;
+use crate::wait::{wait_for, wait_until_well};
 use block::Block;
 
 /// How long the API may take until it answers.
@@ -314,9 +314,9 @@ impl Stack {
         }
         // The taskmanager publishes what can be had; before that the API has to refuse every create.
         let member = self.client();
-        wait_for("the taskmanager to publish its flavors", API_ANSWERS_WITHIN, || {
+        wait_until_well("the taskmanager to publish its flavors", API_ANSWERS_WITHIN, || {
             let flavors = member.get("/flavors")?.expect_status(200)?;
-            Ok(flavors.pointer("/flavors/0").map(drop))
+            flavors.pointer("/flavors/0").map(drop).context("there is none")
         })
     }
 
