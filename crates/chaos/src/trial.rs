@@ -113,7 +113,39 @@ struct Hit {
 
 /// Runs a cell. An error is a promise that was broken.
 pub(crate) fn run(bed: &Bed, cell: &Cell, name: &str) -> Result<Trial> {
-    let version = if cell.victim.takes_redis() { SYNCED } else { EVERY_SECOND };
+    let trial = run_at_step(bed, cell, name)?;
+    // A machine may be removed before anybody hits it: then the delete meets one that was hit before.
+    if cell.operation == Operation::Delete && cell.victim.member().is_some() && !trial.seen.is_hit() {
+        return run_before_request(bed, cell, &format!("{name}-before"));
+    }
+    Ok(trial)
+}
+
+fn run_before_request(bed: &Bed, cell: &Cell, name: &str) -> Result<Trial> {
+    let version = version_for(cell);
+    let ready = prepare(bed, cell.operation, name, version)?;
+    let [member, .., other] = ready.before.owners[..] else { bail!("fewer than two members own slots") };
+    let target = Target {
+        victim: cell.victim,
+        accident: cell.accident,
+        taskmanager: String::new(),
+        member: Some(member),
+        other: Some(other),
+        known: ready.guests.clone(),
+    };
+    let struck = target.strike(bed)?.context("a member that stands cannot be hit")?;
+    let asked = ask(bed, cell.operation, name, version, Some(&ready))?;
+    let hit = Hit { struck, inside: false, owner: true };
+    finish(bed, cell, asked, Some(ready), Some(hit), Outcome::Finished)
+}
+
+/// What the cell's clusters run.
+fn version_for(cell: &Cell) -> &'static str {
+    if cell.victim.takes_redis() { SYNCED } else { EVERY_SECOND }
+}
+
+fn run_at_step(bed: &Bed, cell: &Cell, name: &str) -> Result<Trial> {
+    let version = version_for(cell);
     let ready =
         (cell.operation != Operation::Create).then(|| prepare(bed, cell.operation, name, version)).transpose()?;
     let asked = ask(bed, cell.operation, name, version, ready.as_ref())?;
